@@ -1,0 +1,8 @@
+//! The files that people write: the bootstrap config and the policy files, read strictly and checked whole.
+//!
+//! Text becomes a tree that remembers places (`yaml`), the tree is checked against the format with *all* faults
+//! collected (`fault`, `shape`), then turned into the checked types below. What the files say about each other is
+//! checked by `governance::registry`.
+
+pub mod bootstrap;
+pub mod policy;

@@ -1,0 +1,3 @@
+//! Arguments, signals, exit code.
+
+fn main() {}
