@@ -3,6 +3,7 @@
 //! Runs on the head alone, before a byte of the body is read. The keys come from the registry snapshot as a
 //! [`Keyring`]; which tenant may do what is `governance`'s business.
 
+mod credential;
 mod keyring;
 
 pub use keyring::{KeyRecord, Keyring};
@@ -10,7 +11,6 @@ pub use keyring::{KeyRecord, Keyring};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use http::HeaderMap;
 
 use crate::arrival::Arrival;
 use crate::docket::{Actor, CheckVerdict, Docket, Refuses, Role, Stopped};
@@ -41,6 +41,9 @@ pub enum Unauthenticated {
     /// A tenant header that disagrees with the key.
     #[error("tenant header disagrees with the key")]
     TenantMismatch,
+    /// A good key without the role that the data plane asks for.
+    #[error("key without the client role")]
+    RoleDenied,
 }
 
 impl Refuses for Unauthenticated {
@@ -50,6 +53,7 @@ impl Refuses for Unauthenticated {
             Self::Invalid => Reason::CredentialInvalid,
             Self::Expired => Reason::CredentialExpired,
             Self::TenantMismatch => Reason::TenantMismatch,
+            Self::RoleDenied => Reason::RoleDenied,
         }
     }
 }
@@ -97,3 +101,84 @@ impl Caller {
         self.arrival.into_docket()
     }
 }
+
+/// Headers in which a client may repeat its tenant's name. They may only agree with the key, and never travel on.
+pub const TENANT_HEADERS: [&str; 3] = ["x-portcullis-tenant", "x-tenant-id", "x-tenant"];
+
+/// Finds the one credential of a request, checks it against the snapshot's keys and writes who calls into the docket.
+///
+/// An unknown key, a disabled one and one of the wrong hash cannot be told apart from outside, neither by answer nor
+/// by time: the hash is computed and compared in every case.
+///
+/// # Errors
+/// [`Unauthenticated`] with the docket, `checks.identity` set to `block`.
+pub fn authenticate(
+    keyring: &Keyring,
+    arrival: Arrival,
+    now: DateTime<Utc>,
+) -> Result<Caller, Stopped<Unauthenticated>> {
+    let (verdict, known) = match credential::only_one(arrival.headers(), arrival.query()) {
+        Ok(key) => judge(keyring, &arrival, key, now),
+        Err(why) => (Err(why), None),
+    };
+    let mut arrival = arrival;
+    let docket = arrival.docket_mut();
+    if let Some(key) = known {
+        docket.actor = Actor::ApiKey { id: key.id.clone(), roles: Arc::clone(&key.roles) };
+        docket.tenant = Some(key.tenant.clone());
+    }
+    match (verdict, known) {
+        (Ok(()), Some(key)) => {
+            docket.checks.identity = CheckVerdict::Pass;
+            let (tenant, id, roles) = (key.tenant.clone(), key.id.clone(), Arc::clone(&key.roles));
+            Ok(Caller { arrival, tenant, key: id, roles })
+        }
+        (verdict, _) => {
+            docket.checks.identity = CheckVerdict::Block;
+            Err(Stopped::new(arrival.into_docket(), verdict.err().unwrap_or(Unauthenticated::Invalid)))
+        }
+    }
+}
+
+/// The verdict on a key, and its registration where the secret is right (so that an expired key can be named in the
+/// record, a guessed one not).
+fn judge<'k>(
+    keyring: &'k Keyring,
+    arrival: &Arrival,
+    key: &str,
+    now: DateTime<Utc>,
+) -> (Result<(), Unauthenticated>, Option<&'k KeyRecord>) {
+    let Some(record) = credential::prove(keyring, key) else { return (Err(Unauthenticated::Invalid), None) };
+    let verdict = if record.disabled {
+        Err(Unauthenticated::Invalid)
+    } else if record.expires.is_some_and(|end| now >= end) {
+        Err(Unauthenticated::Expired)
+    } else if names_another_tenant(arrival, &record.tenant) {
+        Err(Unauthenticated::TenantMismatch)
+    } else if record.roles.contains(&Role::Client) {
+        Ok(())
+    } else {
+        Err(Unauthenticated::RoleDenied)
+    };
+    (verdict, Some(record))
+}
+
+fn names_another_tenant(arrival: &Arrival, tenant: &TenantId) -> bool {
+    TENANT_HEADERS
+        .iter()
+        .flat_map(|name| arrival.headers().get_all(*name))
+        .any(|value| value.as_bytes() != tenant.as_str().as_bytes())
+}
+
+impl Caller {
+    /// Asks again under a newer snapshot: a key may have been taken away while the body was on its way.
+    ///
+    /// # Errors
+    /// As [`authenticate`].
+    pub fn again(self, keyring: &Keyring, now: DateTime<Utc>) -> Result<Self, Stopped<Unauthenticated>> {
+        authenticate(keyring, self.arrival, now)
+    }
+}
+
+#[cfg(test)]
+mod tests;
