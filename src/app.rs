@@ -1,1 +1,252 @@
-//! App.
+//! The composition root: builds every part once, keeps them current, takes them down in order.
+//!
+//! Start is all or nothing: whatever cannot be opened is one clear fault, and nothing was served before it. The order
+//! of the end is the reverse of need: stop accepting, finish what is open, cut what is left, close the audit log last.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::audit::{Audit, GovernanceAct, OpenFault};
+use crate::breaker::Breakers;
+use crate::clock::{Clock, SharedClock};
+use crate::config::bootstrap::{Address, Config};
+use crate::config::fault::Faults;
+use crate::edge::{Admin, BadTls, BadUpstream, Bound, Certificates, Drain, Gate, Upstreams, serve, serve_admin};
+use crate::governance::registry::{Reload, Settings, Watcher};
+use crate::governance::{Registry, Snapshot};
+use crate::id::Digest;
+use crate::pipeline::Pipeline;
+use crate::quota::Quota;
+use crate::risk::Scanner;
+use crate::telemetry::Metrics;
+
+/// How often what has no event of its own is looked after: certificates, suppressed floods.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A running gate.
+#[derive(Debug)]
+pub struct App {
+    gate: Arc<Gate>,
+    watcher: Watcher,
+    drain: Drain,
+    /// Ends the admin plane and the ticker, after the data plane.
+    last: CancellationToken,
+    background: TaskTracker,
+    grace: Duration,
+    listen: String,
+    admin: SocketAddr,
+}
+
+/// Why the gate does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFault {
+    /// The policy files have faults.
+    #[error("the policy files cannot be used")]
+    Policies(Faults),
+    /// A socket cannot be bound.
+    #[error("cannot listen on {address} (`{key}`): {why}")]
+    Listen {
+        /// Which key of the config.
+        key: &'static str,
+        /// Which address.
+        address: String,
+        /// What the system says, and what to do.
+        why: String,
+    },
+    /// The state directory cannot be used.
+    #[error("cannot use the state directory `{}`: {why}; make it writable for this user or name another in `state`", path.display())]
+    State {
+        /// Which directory.
+        path: PathBuf,
+        /// What the system says.
+        why: std::io::Error,
+    },
+    /// The audit log cannot be opened.
+    #[error(transparent)]
+    Audit(#[from] OpenFault),
+    /// The data plane's certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] BadTls),
+    /// An upstream cannot be set up.
+    #[error(transparent)]
+    Upstream(#[from] BadUpstream),
+    /// A metric family is defined twice: a defect.
+    #[error("the metrics cannot be set up")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl App {
+    /// Opens everything, then serves. Must run inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartFault`]; nothing was served then, and no socket stays bound.
+    pub async fn start(config: Config, config_digest: Digest, clock: SharedClock) -> Result<Self, StartFault> {
+        // A second call in one process (tests, the demo) finds the provider installed, which is what is wanted.
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+        let metrics = Arc::new(Metrics::new()?);
+        let certificates = config.listen.tls.as_ref().map(Certificates::load).transpose()?.map(Arc::new);
+        let upstreams = Upstreams::open(&config.upstreams)?;
+        make_state(&config.state)?;
+        let quota = Arc::new(Quota::new(Arc::clone(&clock)));
+        let registry = Arc::new(open_registry(&config, &quota, &metrics, &*clock)?);
+        let bound = Bound::bind(&config.listen.address).await.map_err(|why| listen_fault("listen", &config.listen.address, &why))?;
+        let admin_listener = TcpListener::bind(config.admin)
+            .await
+            .map_err(|why| listen_fault("admin", &Address::Tcp(config.admin), &why))?;
+        let admin = admin_listener.local_addr().unwrap_or(config.admin);
+        let audit_dir = config.state.join("audit");
+        let audit = Arc::new(Audit::open(&audit_dir, config.audit, Arc::clone(&clock), Arc::clone(&metrics))?);
+        let breakers = config.upstreams.iter().map(|(name, upstream)| (name.clone(), upstream.breaker));
+        let pipeline = Pipeline {
+            clock: Arc::clone(&clock),
+            registry: Arc::clone(&registry),
+            quota,
+            scanner: Scanner::new(),
+            breakers: Arc::new(Breakers::new(Arc::clone(&clock), breakers)),
+        };
+        let drain = Drain::default();
+        let gate = Arc::new(Gate::new(pipeline, audit, upstreams, metrics, config.limits, drain.tasks.clone()));
+        let (background, last) = (TaskTracker::new(), CancellationToken::new());
+        let watcher = watch(&gate, &registry, &clock, &background);
+        let listen = bound.address();
+        gate.record_start(&listen).await;
+        background.spawn(tick(Arc::clone(&gate), certificates.clone(), last.clone()));
+        let shown = Admin {
+            gate: Arc::clone(&gate),
+            draining: drain.stop.clone(),
+            listen: listen.clone(),
+            config_digest: config_digest.to_string(),
+        };
+        background.spawn(admin_plane(admin_listener, shown, last.clone()));
+        drain.tasks.spawn(serve(bound, Arc::clone(&gate), certificates, drain.clone()));
+        tracing::info!(%listen, %admin, revision = %registry.current().revision(), "the gate is open");
+        Ok(Self { gate, watcher, drain, last, background, grace: config.drain, listen, admin })
+    }
+
+    /// Where the data plane listens: `host:port` or `unix:path`.
+    #[must_use]
+    pub fn listen(&self) -> &str {
+        &self.listen
+    }
+
+    /// Where the admin plane listens.
+    #[must_use]
+    pub const fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Looks at the policy files now instead of when the watcher would.
+    pub fn reload(&self) {
+        self.watcher.poke();
+    }
+
+    /// Stops accepting, finishes what is open within the grace, cuts what is left, closes the audit log.
+    pub async fn shutdown(self) {
+        tracing::info!("draining");
+        self.drain.stop.cancel();
+        self.drain.tasks.close();
+        if tokio::time::timeout(self.grace, self.drain.tasks.wait()).await.is_err() {
+            tracing::warn!(grace = ?self.grace, "the drain's time is over; what is still open is cut");
+            self.drain.cut.cancel();
+            // Cutting drops the connections; their calls settle at once, so this wait is short.
+            drop(tokio::time::timeout(TICK, self.drain.tasks.wait()).await);
+        }
+        drop(self.watcher);
+        self.last.cancel();
+        self.background.close();
+        drop(tokio::time::timeout(TICK * 2, self.background.wait()).await);
+        self.gate.audit.close().await;
+        tracing::info!("the gate is closed");
+    }
+}
+
+fn make_state(path: &Path) -> Result<(), StartFault> {
+    std::fs::create_dir_all(path).map_err(|why| StartFault::State { path: path.to_owned(), why })
+}
+
+fn listen_fault(key: &'static str, address: &Address, why: &std::io::Error) -> StartFault {
+    let address = match address {
+        Address::Tcp(address) => address.to_string(),
+        Address::Unix(path) => format!("unix:{}", path.display()),
+    };
+    let advice = match why.kind() {
+        std::io::ErrorKind::AddrInUse => "; another process listens there: stop it or choose another address",
+        std::io::ErrorKind::PermissionDenied => "; this user may not use it: choose a port above 1023 or another path",
+        std::io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
+        _ => "",
+    };
+    StartFault::Listen { key, address, why: format!("{why}{advice}") }
+}
+
+fn open_registry(config: &Config, quota: &Arc<Quota>, metrics: &Arc<Metrics>, clock: &dyn Clock) -> Result<Registry, StartFault> {
+    let (quota, metrics) = (Arc::clone(quota), Arc::clone(metrics));
+    // Limiters know a tenant before anybody can be judged under the snapshot that names it.
+    let prepare = move |snapshot: &Snapshot| {
+        quota.apply(snapshot.tenants().map(|tenant| (&tenant.file.tenant, &tenant.limits)));
+        metrics.registry_revision.set(i64::try_from(snapshot.revision().0).unwrap_or(i64::MAX));
+        metrics.show_models(snapshot.models().map(|model| (model.file.risk_level.as_str(), model.file.status.as_str())));
+    };
+    Registry::open(Settings::of(config), Box::new(prepare), clock.utc()).map_err(StartFault::Policies)
+}
+
+fn watch(gate: &Arc<Gate>, registry: &Arc<Registry>, clock: &SharedClock, background: &TaskTracker) -> Watcher {
+    let (gate, background, runtime) = (Arc::clone(gate), background.clone(), Handle::current());
+    Watcher::start(Arc::clone(registry), Arc::clone(clock), move |reload: &Reload| {
+        let Some(act) = told(reload, &gate.metrics) else { return };
+        let gate = Arc::clone(&gate);
+        background.spawn_on(async move { gate.record_act(act).await }, &runtime);
+    })
+}
+
+/// Logs and counts a reload; answers what the audit log should say of it.
+fn told(reload: &Reload, metrics: &Metrics) -> Option<GovernanceAct> {
+    match reload {
+        Reload::Unchanged => None,
+        Reload::Activated { revision, digest } => {
+            tracing::info!(%revision, %digest, "a new registry snapshot is active");
+            Some(GovernanceAct {
+                action: "REGISTRY_ACTIVATED",
+                subject: "registry".to_owned(),
+                data: json!({"revision": revision, "digest": digest}),
+            })
+        }
+        Reload::Rejected { digest, faults } => {
+            metrics.registry_reload_failures.inc();
+            tracing::error!(%digest, faults = faults.len(), first = faults.first_line(), "the new policy files have faults; the old snapshot stays active");
+            Some(GovernanceAct {
+                action: "REGISTRY_REJECTED",
+                subject: "registry".to_owned(),
+                data: json!({"digest": digest, "faults": faults.len()}),
+            })
+        }
+    }
+}
+
+async fn admin_plane(listener: TcpListener, admin: Admin, stop: CancellationToken) {
+    if let Err(fault) = serve_admin(listener, admin, stop).await {
+        tracing::error!(%fault, "the admin plane stopped");
+    }
+}
+
+/// Once a second until the end.
+async fn tick(gate: Arc<Gate>, certificates: Option<Arc<Certificates>>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! { biased; () = stop.cancelled() => return, _ = ticks.tick() => {} }
+        gate.audit.flush_suppressed().await;
+        match certificates.as_deref().map(Certificates::reload) {
+            Some(Ok(true)) => tracing::info!("a new certificate is in force"),
+            Some(Err(fault)) => tracing::error!(%fault, "the new certificate cannot be used; the old one stays in force"),
+            Some(Ok(false)) | None => {}
+        }
+    }
+}

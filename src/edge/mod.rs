@@ -1,1 +1,22 @@
-//! Edge.
+//! The world: connections in, one exchange a request, connections out, and the admin plane beside.
+//!
+//! Nothing here judges. What is refused is refused by a stage; what is forwarded is a `Sealed`.
+
+mod admin;
+mod body;
+mod exchange;
+mod headers;
+mod listener;
+mod outlive;
+mod own;
+mod preface;
+mod relay;
+pub mod reply;
+mod tls;
+mod upstream;
+
+pub use admin::{Admin, serve_admin};
+pub use exchange::Gate;
+pub use listener::{Bound, Drain, serve};
+pub use tls::{BadTls, Certificates};
+pub use upstream::{BadUpstream, Upstreams};

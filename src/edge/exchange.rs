@@ -1,0 +1,366 @@
+//! One request from its head to its answer: take it in, have it judged, have it sealed, act.
+//!
+//! The order of the stages is `pipeline`'s; what stands here is what the world needs around it: the body, the record
+//! before the act, the forwarding, and that a call outlives its client.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::body::{self, Bounds, Budget, Share};
+use super::outlive::{Outlive, Presence, Shelter};
+use super::relay::{Begun, Relay};
+use super::upstream::{NoAnswer, Upstreams};
+use super::{headers, own, reply};
+use crate::arrival::Arrival;
+use crate::audit::{Audit, End, GovernanceAct, Outcome, Recorded, Sealed, Unsealed};
+use crate::breaker::{Health, Passage};
+use crate::call::{Seen, Watch};
+use crate::config::bootstrap::Intake as IntakeBounds;
+use crate::docket::{CheckVerdict, Docket, Refuses, Stopped};
+use crate::pipeline::{Answer, Pipeline, Verdict};
+use crate::reason::Reason;
+use crate::telemetry::Metrics;
+use crate::verdict::{Intake, Refusal};
+
+/// What the gate sends back: its own words, or an upstream's.
+pub(super) type Reply = Response<Either<Full<Bytes>, Relay>>;
+
+/// All that an exchange needs; shared by all connections.
+#[derive(Debug)]
+pub struct Gate {
+    /// The stages.
+    pub pipeline: Pipeline,
+    /// Where records go.
+    pub audit: Arc<Audit>,
+    /// The way out.
+    pub upstreams: Upstreams,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Bounds of what is taken in.
+    pub bounds: IntakeBounds,
+    /// The budget for bodies in flight.
+    pub(super) budget: Budget,
+    /// Where exchanges that lost their client are finished.
+    pub(super) shelter: Shelter,
+}
+
+impl Gate {
+    /// Puts the parts together. `tasks` tracks the exchanges that lose their client. Must run inside the runtime.
+    #[must_use]
+    pub fn new(
+        pipeline: Pipeline,
+        audit: Arc<Audit>,
+        upstreams: Upstreams,
+        metrics: Arc<Metrics>,
+        bounds: IntakeBounds,
+        tasks: TaskTracker,
+    ) -> Self {
+        let budget = Budget::new(bounds.body_budget_bytes);
+        let shelter = Shelter { tracker: tasks, runtime: Handle::current() };
+        Self { pipeline, audit, upstreams, metrics, bounds, budget, shelter }
+    }
+
+    /// Brings the gauges that are read rather than counted up to date.
+    pub fn show_gauges(&self) {
+        let standing = self.pipeline.registry.standing();
+        let age = self.pipeline.clock.utc().signed_duration_since(standing.loaded_at).num_seconds();
+        self.metrics.registry_age_seconds.set(age.max(0));
+        self.metrics.body_bytes.set(i64::try_from(self.budget.used()).unwrap_or(i64::MAX));
+        self.metrics.audit_queue_records.set(i64::try_from(self.audit.queued()).unwrap_or(i64::MAX));
+        for (upstream, state) in self.pipeline.breakers.states() {
+            self.metrics.show_breaker(upstream.as_str(), state.as_gauge());
+        }
+    }
+
+    /// Writes down that the gate opened, and under which registry.
+    pub async fn record_start(&self, listen: &str) {
+        let snapshot = self.pipeline.registry.current();
+        self.record_act(GovernanceAct {
+            action: "GATE_STARTED",
+            subject: "gate".to_owned(),
+            data: serde_json::json!({
+                "version": env!("CARGO_PKG_VERSION"), "listen": listen,
+                "revision": snapshot.revision(), "digest": snapshot.digest(),
+            }),
+        })
+        .await;
+    }
+
+    /// Writes down a governance act; a log that cannot take it is visible in `/readyz` and refuses every call anyway.
+    pub async fn record_act(&self, act: GovernanceAct) {
+        let action = act.action;
+        if self.audit.governance(act).await.is_err() {
+            tracing::error!(action, "a governance act could not be recorded: the audit log is not available");
+        }
+    }
+
+    /// Answers one request. Dropping the future does not drop the call: it is finished in the shelter.
+    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Reply {
+        if request.uri().path() == "/health" && request.method() == Method::GET {
+            return own::health();
+        }
+        let presence = Presence::default();
+        let shelter = self.shelter.clone();
+        Outlive::new(shelter, presence.clone(), self.exchange(request, presence)).await
+    }
+
+    async fn exchange(self: Arc<Self>, request: Request<Incoming>, presence: Presence) -> Reply {
+        let (head, body) = request.into_parts();
+        let well_formed = head_is_well_formed(&head);
+        let clock = &*self.pipeline.clock;
+        let arrival = Arrival::receive(head.method, head.uri.path(), head.uri.query(), head.headers, clock);
+        if !well_formed {
+            let mut docket = arrival.into_docket();
+            docket.checks.request = CheckVerdict::Block;
+            return self.refuse(Stopped::new(docket, Intake::BadHead.into())).await;
+        }
+        let mut admitted = match self.pipeline.admit(arrival) {
+            Ok(admitted) => admitted,
+            Err(stopped) => return self.refuse(stopped).await,
+        };
+        let mut share = self.budget.share();
+        // A path that no route claims is refused without its body.
+        let taken = if admitted.operation().is_some() {
+            let bounds = Bounds { limit_bytes: self.bounds.body_limit_bytes, time: self.bounds.body_timeout };
+            body::take_in(body, bounds, &mut share).await
+        } else {
+            Ok(Bytes::new())
+        };
+        let verdict = match taken {
+            Ok(bytes) => {
+                admitted.docket_mut().bytes_in = bytes.len() as u64;
+                self.pipeline.judge(admitted, bytes)
+            }
+            Err(why) => Verdict::Refuse(self.pipeline.refuse_intake(admitted, why)),
+        };
+        match verdict {
+            Verdict::Forward(passage) => self.forward(passage, share, &presence).await,
+            Verdict::Answer(answer) => self.say(answer).await,
+            Verdict::Refuse(stopped) => self.refuse(stopped).await,
+        }
+    }
+
+    /// Seals the call, then sends it, then passes the answer on.
+    async fn forward(&self, passage: Passage, share: Share, presence: &Presence) -> Reply {
+        let standing = passage.docket().tenant.as_ref().and_then(|tenant| self.pipeline.quota.standing(tenant));
+        let sealed = match self.audit.seal(passage).await {
+            Ok(sealed) => sealed,
+            Err(unsealed) => return self.unsealed(unsealed),
+        };
+        self.metrics.decided(sealed.docket(), "allow", None);
+        let Some(timeouts) = self.upstreams.timeouts(&sealed.permit().model().file.upstream) else {
+            return self.no_answer(sealed, NoAnswer::Failed);
+        };
+        let sent = Instant::now();
+        let Some(answer) = presence.bound(self.upstreams.send(&sealed)).await else {
+            let health = Health::Unknown;
+            sealed.finish(Outcome { end: End::Cancelled, status: None, seen: Seen::default(), first_byte_after: None, health });
+            return nobody();
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(why) => return self.no_answer(sealed, why),
+        };
+        let (mut head, upstream) = answer.into_parts();
+        let event_stream = is_event_stream(&head.headers);
+        headers::for_client(&mut head.headers);
+        reply::sign(&mut head.headers, sealed.docket(), "allow", None);
+        put_address(&mut head.headers, sealed.address());
+        if let Some(standing) = &standing {
+            reply::show_standing(&mut head.headers, standing);
+        }
+        let docket = sealed.docket();
+        let watch = Watch::new(docket.dialect, sealed.permit().call().operation(), event_stream);
+        let begun = Begun {
+            watch,
+            status: head.status.as_u16(),
+            event_stream,
+            first_byte_after: sent.elapsed(),
+            timeouts,
+            ends_at: sent + timeouts.total,
+            share,
+            sealed,
+        };
+        let mut response = Response::new(Either::Right(Relay::new(upstream, begun)));
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        response
+    }
+
+    /// The upstream gave no answer that may be passed on: the sealed call ends with the gate's own words.
+    fn no_answer(&self, sealed: Sealed, why: NoAnswer) -> Reply {
+        let reason = why.reason();
+        let mut response = refusal(sealed.docket(), reason);
+        put_address(response.headers_mut(), sealed.address());
+        self.metrics.failed_after_decision(sealed.docket(), reason);
+        sealed.finish(Outcome {
+            end: End::Failed,
+            status: Some(response.status().as_u16()),
+            seen: Seen::default(),
+            first_byte_after: None,
+            health: Health::Failed,
+        });
+        response
+    }
+
+    /// Records a refusal, then says it.
+    async fn refuse(&self, stopped: Stopped<Refusal>) -> Reply {
+        let (reason, retry) = (stopped.why.reason(), stopped.why.retry_after());
+        let status = reply::status(reason).as_u16();
+        match self.audit.refuse(stopped, status).await {
+            Ok(Recorded { docket, address }) => {
+                self.metrics.decided(&docket, "block", Some(reason));
+                let mut response = refusal(&docket, reason);
+                if let Some(address) = &address {
+                    put_address(response.headers_mut(), address);
+                }
+                if let Some(after) = retry {
+                    reply::show_retry(response.headers_mut(), after);
+                }
+                let standing = docket.tenant.as_ref().and_then(|tenant| self.pipeline.quota.standing(tenant));
+                if let Some(standing) = &standing {
+                    reply::show_standing(response.headers_mut(), standing);
+                }
+                response
+            }
+            Err(unsealed) => self.unsealed(unsealed),
+        }
+    }
+
+    /// Records an answer of the gate's own, then gives it.
+    async fn say(&self, answer: Answer) -> Reply {
+        let Answer { docket, asked } = answer;
+        let refused = own::refusal_of(&asked);
+        match self.audit.answered(docket, own::action_of(&asked), refused, 200).await {
+            Ok(Recorded { docket, address }) => {
+                let decision = if refused.is_some() { "block" } else { "allow" };
+                self.metrics.decided(&docket, decision, refused);
+                let mut response = own::answer(&docket, &asked);
+                reply::sign(response.headers_mut(), &docket, decision, refused);
+                if let Some(address) = &address {
+                    put_address(response.headers_mut(), address);
+                }
+                let standing = docket.tenant.as_ref().and_then(|tenant| self.pipeline.quota.standing(tenant));
+                if let Some(standing) = &standing {
+                    reply::show_standing(response.headers_mut(), standing);
+                }
+                response
+            }
+            Err(unsealed) => self.unsealed(unsealed),
+        }
+    }
+
+    /// All that a call without a durable record can become.
+    fn unsealed(&self, unsealed: Unsealed) -> Reply {
+        let docket = unsealed.into_docket();
+        self.metrics.decided(&docket, "block", Some(Reason::AuditUnavailable));
+        let mut response = refusal(&docket, Reason::AuditUnavailable);
+        reply::show_retry(response.headers_mut(), std::time::Duration::from_secs(1));
+        response
+    }
+}
+
+/// A refusal in the caller's dialect, signed.
+fn refusal(docket: &Docket, reason: Reason) -> Reply {
+    let mut response = own::json(reply::status(reason), reply::refusal_body(docket, reason));
+    reply::sign(response.headers_mut(), docket, "block", Some(reason));
+    response
+}
+
+/// The answer to a client that is not there to read it.
+fn nobody() -> Reply {
+    own::json(StatusCode::OK, Bytes::new())
+}
+
+fn put_address(headers: &mut HeaderMap, address: &crate::audit::Address) {
+    if let Ok(value) = HeaderValue::try_from(address.to_string()) {
+        headers.insert(HeaderName::from_static("x-portcullis-audit"), value);
+    }
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// Whether the head says in one way where the request goes and how long it is: one plain `Host` that agrees with the
+/// target's own authority (RFC 9112 section 3.2), and not both a length and a transfer coding (section 6.3).
+fn head_is_well_formed(head: &http::request::Parts) -> bool {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    let host = first.map(|value| value.to_str().ok().and_then(plain_authority));
+    let host_is_good = match (&host, second) {
+        (_, Some(_)) | (Some(None), _) => false,
+        (None, None) => head.version != Version::HTTP_11,
+        (Some(Some(_)), None) => true,
+    };
+    let agrees = match (head.uri.authority(), host.flatten()) {
+        (Some(target), Some(host)) => target.as_str().eq_ignore_ascii_case(host.as_str()),
+        (Some(target), None) => plain_authority(target.as_str()).is_some(),
+        (None, _) => true,
+    };
+    let lengths = head.headers.get_all(header::CONTENT_LENGTH).iter().count();
+    let coded = head.headers.contains_key(header::TRANSFER_ENCODING);
+    host_is_good && agrees && lengths <= 1 && !(coded && lengths > 0)
+}
+
+fn plain_authority(text: &str) -> Option<Authority> {
+    if text.is_empty() || text.contains('@') {
+        return None;
+    }
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Version};
+
+    use super::head_is_well_formed;
+
+    fn good(version: Version, target: &str, lines: &[(&str, &str)]) -> bool {
+        let mut request = Request::builder().version(version).uri(target);
+        for (name, value) in lines {
+            request = request.header(*name, *value);
+        }
+        head_is_well_formed(&request.body(()).unwrap().into_parts().0)
+    }
+
+    #[test]
+    fn exactly_one_plain_host_that_agrees_with_the_target() {
+        let v1 = Version::HTTP_11;
+        assert!(good(v1, "/v1/messages", &[("host", "localhost:4100")]));
+        assert!(good(v1, "http://gate:1/v1/messages", &[("host", "gate:1")]));
+        assert!(good(Version::HTTP_2, "http://gate:1/v1/messages", &[]));
+        assert!(good(Version::HTTP_10, "/v1/messages", &[]));
+        for lines in [
+            vec![],
+            vec![("host", "a"), ("host", "a")],
+            vec![("host", "a/b")],
+            vec![("host", "user@a")],
+            vec![("host", "")],
+            vec![("host", "a b")],
+        ] {
+            assert!(!good(v1, "/v1/messages", &lines), "{lines:?}");
+        }
+        assert!(!good(v1, "http://evil/v1/messages", &[("host", "gate:1")]));
+        assert!(!good(Version::HTTP_2, "http://gate/v1/messages", &[("host", "evil")]));
+    }
+
+    #[test]
+    fn a_length_and_a_coding_together_are_not_well_formed() {
+        let host = ("host", "a");
+        assert!(!good(Version::HTTP_11, "/", &[host, ("content-length", "1"), ("transfer-encoding", "chunked")]));
+        assert!(!good(Version::HTTP_11, "/", &[host, ("content-length", "1"), ("content-length", "1")]));
+        assert!(good(Version::HTTP_11, "/", &[host, ("transfer-encoding", "chunked")]));
+    }
+}

@@ -1,0 +1,131 @@
+//! Which head fields travel: requests by allow list, responses without what belongs to one connection.
+
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue};
+
+/// Request fields that may go upstream. Everything else stays here: credentials, tenant and verdict headers, routing
+/// hints, cookies, forwarding chains, whatever a vendor invents next.
+const REQUEST: [HeaderName; 5] = [
+    header::ACCEPT,
+    header::USER_AGENT,
+    HeaderName::from_static("anthropic-version"),
+    HeaderName::from_static("anthropic-beta"),
+    HeaderName::from_static("openai-beta"),
+];
+
+/// Fields of a response that belong to the hop or to the upstream's own account, not to the caller.
+const RESPONSE_DROPPED: [HeaderName; 21] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::ALT_SVC,
+    header::SET_COOKIE,
+    header::STRICT_TRANSPORT_SECURITY,
+    header::SERVER,
+    HeaderName::from_static("openai-organization"),
+    HeaderName::from_static("openai-project"),
+    HeaderName::from_static("anthropic-organization-id"),
+    HeaderName::from_static("x-ratelimit-limit-requests"),
+    HeaderName::from_static("x-ratelimit-remaining-requests"),
+    HeaderName::from_static("x-ratelimit-reset-requests"),
+    HeaderName::from_static("x-ratelimit-limit-tokens"),
+    HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    HeaderName::from_static("x-ratelimit-reset-tokens"),
+];
+
+/// The fields of `client` that go upstream. A field the client nominated in any `Connection` line belongs to its
+/// connection and stays here, like all that is not on the list.
+pub(super) fn for_upstream(client: &HeaderMap) -> HeaderMap {
+    let mut out = HeaderMap::with_capacity(12);
+    for name in &REQUEST {
+        if is_nominated(client, name) {
+            continue;
+        }
+        for value in client.get_all(name) {
+            out.append(name.clone(), value.clone());
+        }
+    }
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    out.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    out
+}
+
+/// Takes out of an upstream's head what must not reach the caller.
+pub(super) fn for_client(head: &mut HeaderMap) {
+    if head.contains_key(header::CONNECTION) {
+        let nominated: Vec<HeaderName> = nominations(head).filter_map(|name| HeaderName::try_from(name).ok()).collect();
+        for name in nominated {
+            // Framing is ours to write; a nomination cannot take it away.
+            if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {
+                head.remove(name);
+            }
+        }
+    }
+    for name in &RESPONSE_DROPPED {
+        head.remove(name);
+    }
+}
+
+fn nominations(head: &HeaderMap) -> impl Iterator<Item = &str> {
+    head.get_all(header::CONNECTION).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).map(str::trim)
+}
+
+fn is_nominated(head: &HeaderMap, name: &HeaderName) -> bool {
+    nominations(head).any(|nominated| nominated.eq_ignore_ascii_case(name.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::{for_client, for_upstream};
+
+    fn head(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in lines {
+            map.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn only_listed_fields_go_upstream() {
+        let out = for_upstream(&head(&[
+            ("authorization", "Bearer pcl_k1_x"),
+            ("x-tenant", "other"),
+            ("helicone-property-model", "x"),
+            ("openai-organization", "org-x"),
+            ("accept-encoding", "gzip"),
+            ("host", "evil"),
+            ("anthropic-version", "2023-06-01"),
+            ("user-agent", "sdk"),
+            ("connection", "keep-alive"),
+            ("connection", "User-Agent"),
+        ]));
+        let mut names: Vec<_> = out.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["accept-encoding", "anthropic-version", "content-type"]);
+        assert_eq!(out["accept-encoding"], "identity");
+    }
+
+    #[test]
+    fn what_belongs_to_the_hop_does_not_reach_the_caller() {
+        let mut out = head(&[
+            ("connection", "x-hop, content-length"),
+            ("x-hop", "1"),
+            ("content-length", "5"),
+            ("transfer-encoding", "chunked"),
+            ("openai-organization", "org"),
+            ("x-keep", "1"),
+        ]);
+        for_client(&mut out);
+        let mut names: Vec<_> = out.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["content-length", "x-keep"]);
+    }
+}

@@ -1,0 +1,300 @@
+//! Connections in: TCP or Unix socket, TLS or plaintext, HTTP/1.1 or HTTP/2, bounded in number and time, drained at
+//! the end.
+
+use std::convert::Infallible;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::exchange::Gate;
+use super::preface::{self, Protocol};
+use super::tls::Certificates;
+use crate::config::bootstrap::Address;
+
+/// Header fields of one head.
+const MOST_HEADERS: usize = 100;
+/// Streams at once on one HTTP/2 connection.
+const STREAMS: u32 = 100;
+/// Streams that a client may reset before they were looked at, and that we may reset (CVE-2023-44487 and kin).
+const RESETS: usize = 20;
+/// How long the accept loop rests when the system has no descriptor left.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// A listening socket.
+#[derive(Debug)]
+pub enum Bound {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A Unix socket, and the path that is removed at the end.
+    Unix(UnixListener, PathBuf),
+}
+
+/// How the data plane comes to its end: `stop` asks for it, `cut` does not ask any more.
+#[derive(Debug, Clone, Default)]
+pub struct Drain {
+    /// Stop accepting, finish what is open.
+    pub stop: CancellationToken,
+    /// Drop what is still open.
+    pub cut: CancellationToken,
+    /// Everything that has to be over before the process may end.
+    pub tasks: TaskTracker,
+}
+
+impl Bound {
+    /// Binds, refusing a path that is in use or is not a socket.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn bind(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address).await?)),
+            Address::Unix(path) => {
+                clear_stale(path).await?;
+                let listener = UnixListener::bind(path)?;
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+                Ok(Self::Unix(listener, path.clone()))
+            }
+        }
+    }
+
+    /// Where it listens, as `host:port` or `unix:path`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string()),
+            Self::Unix(_, path) => format!("unix:{}", path.display()),
+        }
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        if let Self::Unix(_, path) = self {
+            drop(std::fs::remove_file(path));
+        }
+    }
+}
+
+/// Removes a socket that nobody listens on any more.
+async fn clear_stale(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => {
+            if UnixStream::connect(path).await.is_ok() {
+                return Err(io::ErrorKind::AddrInUse.into());
+            }
+            std::fs::remove_file(path)
+        }
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file of this name that is not a socket")),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Accepts until `drain.stop`. When the configured number of connections is open, the next ones wait in the
+/// system's backlog.
+pub async fn serve(bound: Bound, gate: Arc<Gate>, certificates: Option<Arc<Certificates>>, drain: Drain) {
+    let places = Arc::new(Semaphore::new(gate.bounds.connections));
+    loop {
+        let place = tokio::select! {
+            biased;
+            () = drain.stop.cancelled() => return,
+            place = Arc::clone(&places).acquire_owned() => place,
+        };
+        let Ok(place) = place else { return };
+        let stream = tokio::select! {
+            biased;
+            () = drain.stop.cancelled() => return,
+            accepted = accept(&bound) => accepted,
+        };
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(fault) => {
+                tracing::warn!(%fault, "a connection could not be accepted");
+                sleep(ACCEPT_REST).await;
+                continue;
+            }
+        };
+        let connection = Connection { gate: Arc::clone(&gate), drain: drain.clone(), started: Arc::default() };
+        let certificates = certificates.clone();
+        drain.tasks.spawn(async move {
+            connection.gate.metrics.connections.inc();
+            match stream {
+                Stream::Tcp(stream) => connection.open(stream, certificates).await,
+                Stream::Unix(stream) => connection.open(stream, certificates).await,
+            }
+            connection.gate.metrics.connections.dec();
+            drop(place);
+        });
+    }
+}
+
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+async fn accept(bound: &Bound) -> io::Result<Stream> {
+    match bound {
+        Bound::Tcp(listener) => {
+            let (stream, _) = listener.accept().await?;
+            // Without it, Nagle and delayed acknowledgements put 40 ms gaps into streams.
+            stream.set_nodelay(true)?;
+            Ok(Stream::Tcp(stream))
+        }
+        Bound::Unix(listener, _) => Ok(Stream::Unix(listener.accept().await?.0)),
+    }
+}
+
+/// One client connection.
+struct Connection {
+    gate: Arc<Gate>,
+    drain: Drain,
+    /// Requests begun and requests answered; both only grow.
+    started: Arc<Activity>,
+}
+
+#[derive(Debug, Default)]
+struct Activity {
+    begun: AtomicU64,
+    answered: AtomicU64,
+}
+
+impl Connection {
+    /// Settles TLS and the protocol within the header timeout, then serves.
+    async fn open<S>(&self, stream: S, certificates: Option<Arc<Certificates>>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let limit = self.gate.bounds.header_timeout;
+        match certificates {
+            Some(certificates) => {
+                let acceptor = TlsAcceptor::from(certificates.current());
+                if let Ok(Ok(stream)) = timeout(limit, acceptor.accept(stream)).await {
+                    let protocol = match stream.get_ref().1.alpn_protocol() {
+                        Some(b"h2") => Protocol::Http2,
+                        _ => Protocol::Http1,
+                    };
+                    self.serve(protocol, stream).await;
+                }
+            }
+            None => {
+                if let Ok(Ok((protocol, stream))) = timeout(limit, preface::tell(stream)).await {
+                    self.serve(protocol, stream).await;
+                }
+            }
+        }
+    }
+
+    async fn serve<S>(&self, protocol: Protocol, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let activity = Arc::clone(&self.started);
+        let gate = Arc::clone(&self.gate);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (gate, activity) = (Arc::clone(&gate), Arc::clone(&activity));
+            async move {
+                activity.begun.fetch_add(1, Ordering::Relaxed);
+                let reply = gate.answer(request).await;
+                activity.answered.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, Infallible>(reply)
+            }
+        });
+        match protocol {
+            Protocol::Http1 => {
+                let connection = self.http1().serve_connection(TokioIo::new(stream), service);
+                let mut connection = pin!(connection);
+                tokio::select! {
+                    biased;
+                    _ended = &mut connection => return,
+                    () = self.drain.stop.cancelled() => connection.as_mut().graceful_shutdown(),
+                    () = self.no_first_request() => return,
+                }
+                tokio::select! { _ended = connection => {}, () = self.drain.cut.cancelled() => {} }
+            }
+            Protocol::Http2 => {
+                let connection = self.http2().serve_connection(TokioIo::new(stream), service);
+                let mut connection = pin!(connection);
+                tokio::select! {
+                    biased;
+                    _ended = &mut connection => return,
+                    () = self.drain.stop.cancelled() => {}
+                    () = self.no_first_request() => return,
+                    () = self.idle() => {}
+                }
+                connection.as_mut().graceful_shutdown();
+                let cut = async {
+                    self.drain.stop.cancelled().await;
+                    self.drain.cut.cancelled().await;
+                };
+                tokio::select! { _ended = connection => {}, () = cut => {} }
+            }
+        }
+    }
+
+    fn http1(&self) -> http1::Builder {
+        let bounds = &self.gate.bounds;
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(bounds.idle_timeout)
+            .max_buf_size(usize::try_from(bounds.header_limit_bytes).unwrap_or(usize::MAX).max(8192))
+            .max_headers(MOST_HEADERS);
+        builder
+    }
+
+    fn http2(&self) -> http2::Builder<TokioExecutor> {
+        let bounds = &self.gate.bounds;
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(u32::try_from(bounds.header_limit_bytes).unwrap_or(u32::MAX))
+            .max_pending_accept_reset_streams(RESETS)
+            .max_local_error_reset_streams(Some(RESETS))
+            .keep_alive_interval(Some(bounds.idle_timeout))
+            .keep_alive_timeout(bounds.header_timeout);
+        builder
+    }
+
+    /// Ends when the connection had its time for a first whole head and has not used it. Between later requests the
+    /// idle timeout counts, their heads included.
+    async fn no_first_request(&self) {
+        sleep(self.gate.bounds.header_timeout).await;
+        if self.started.begun.load(Ordering::Relaxed) > 0 {
+            std::future::pending().await
+        }
+    }
+
+    /// Ends when nothing was asked and nothing was owed for the idle timeout.
+    async fn idle(&self) {
+        let mut seen = 0;
+        let mut since = Instant::now();
+        loop {
+            sleep_until(since + self.gate.bounds.idle_timeout).await;
+            let begun = self.started.begun.load(Ordering::Relaxed);
+            if begun == seen && begun == self.started.answered.load(Ordering::Relaxed) {
+                return;
+            }
+            seen = begun;
+            since = Instant::now();
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! How the gate answers for itself: the only table from reason to status, and each dialect's error shape.
+//!
+//! A refusal shows its code, one sentence, the request id and when to come back; never rule text, topology or the
+//! caller's own body.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde_json::json;
+
+use crate::docket::Docket;
+use crate::quota::Standing;
+use crate::reason::Reason;
+use crate::speech::{Dialect, Operation};
+
+/// The status of a reason: the contract's table, once.
+#[must_use]
+pub const fn status(reason: Reason) -> StatusCode {
+    use Reason as R;
+    match reason {
+        R::MalformedRequest
+        | R::AmbiguousRequest
+        | R::ModelMissing
+        | R::ForbiddenField
+        | R::UnsupportedParameter
+        | R::ReasonRequired => StatusCode::BAD_REQUEST,
+        R::CredentialMissing | R::CredentialInvalid | R::CredentialExpired => StatusCode::UNAUTHORIZED,
+        R::TenantMismatch
+        | R::ModelUnknown
+        | R::ModelNotApproved
+        | R::ModelNotPermitted
+        | R::PromptRequired
+        | R::PromptUnknown
+        | R::PromptNotApproved
+        | R::RuleDenied
+        | R::ApprovalRequired
+        | R::RoleDenied
+        | R::SelfApproval
+        | R::OperationNotPermitted
+        | R::ReferenceNotPermitted
+        | R::RiskBlocked => StatusCode::FORBIDDEN,
+        R::UnsupportedOperation => StatusCode::NOT_FOUND,
+        R::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        R::IdempotencyConflict | R::InvalidTransition | R::AlreadyExists | R::RegistryReadOnly => StatusCode::CONFLICT,
+        R::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        R::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        R::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        R::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        R::RequestLimit | R::TokenLimit | R::BudgetExhausted | R::ConcurrencyLimit => StatusCode::TOO_MANY_REQUESTS,
+        R::UpstreamFailed => StatusCode::BAD_GATEWAY,
+        R::BreakerOpen
+        | R::Overloaded
+        | R::AuditUnavailable
+        | R::RegistryUnavailable
+        | R::SharedStateUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        R::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+        R::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The body of a refusal in the caller's dialect.
+#[must_use]
+pub fn refusal_body(docket: &Docket, reason: Reason) -> Bytes {
+    Bytes::from(error_value(docket, reason).to_string())
+}
+
+/// A refusal after a stream has begun: one error event of the dialect, set off from whatever was cut before it.
+#[must_use]
+pub fn refusal_event(docket: &Docket, reason: Reason) -> Bytes {
+    let value = error_value(docket, reason);
+    Bytes::from(match (docket.dialect, docket.operation) {
+        (Dialect::Anthropic, _) | (_, Some(Operation::Responses)) => format!("\n\nevent: error\ndata: {value}\n\n"),
+        (Dialect::OpenAi | Dialect::Own, _) => format!("\n\ndata: {value}\n\n"),
+    })
+}
+
+fn error_value(docket: &Docket, reason: Reason) -> serde_json::Value {
+    let message = message(docket, reason);
+    match docket.dialect {
+        Dialect::OpenAi | Dialect::Own => json!({"error": {
+            "message": message, "type": openai_type(status(reason)), "param": null, "code": reason.code(),
+        }}),
+        Dialect::Anthropic => json!({
+            "type": "error",
+            "error": {"type": anthropic_type(status(reason)), "message": message},
+            "request_id": docket.request_id.as_str(),
+        }),
+    }
+}
+
+fn message(docket: &Docket, reason: Reason) -> String {
+    let place = docket.fault.as_deref().map(|fault| format!(": {fault}")).unwrap_or_default();
+    format!("{}{place} [{}] (request {})", reason.message(), reason.code(), docket.request_id)
+}
+
+/// OpenAI's `type` words by status.
+fn openai_type(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "authentication_error",
+        403 => "permission_error",
+        429 => "rate_limit_error",
+        500.. => "server_error",
+        _ => "invalid_request_error",
+    }
+}
+
+/// Anthropic's error types by status (API reference, "Errors").
+fn anthropic_type(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 => "overloaded_error",
+        504 => "timeout_error",
+        500.. => "api_error",
+        _ => "invalid_request_error",
+    }
+}
+
+/// The headers by which every answer to an identified request says what was decided and where it is recorded.
+pub(super) fn sign(headers: &mut HeaderMap, docket: &Docket, decision: &'static str, reason: Option<Reason>) {
+    put(headers, "x-request-id", docket.request_id.as_str());
+    put(headers, "x-correlation-id", docket.correlation_id.as_str());
+    headers.insert(HeaderName::from_static("x-portcullis-decision"), HeaderValue::from_static(decision));
+    if let Some(reason) = reason {
+        headers.insert(HeaderName::from_static("x-portcullis-reason"), HeaderValue::from_static(reason.code()));
+    }
+}
+
+/// Where the tenant stands, in the contract's header names.
+pub(super) fn show_standing(headers: &mut HeaderMap, standing: &Standing) {
+    let mut gauge = |limit: &'static str, remaining: &'static str, reset: &'static str, gauge: &crate::quota::Gauge| {
+        headers.insert(HeaderName::from_static(limit), HeaderValue::from(gauge.limit));
+        headers.insert(HeaderName::from_static(remaining), HeaderValue::from(gauge.remaining));
+        headers.insert(HeaderName::from_static(reset), HeaderValue::from(whole_seconds(gauge.reset)));
+    };
+    gauge(
+        "x-ratelimit-limit-requests",
+        "x-ratelimit-remaining-requests",
+        "x-ratelimit-reset-requests",
+        &standing.requests,
+    );
+    if let Some(tokens) = &standing.tokens {
+        gauge("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens", tokens);
+    }
+}
+
+/// `Retry-After` in seconds, rounded up so that coming back then is not too early.
+pub(super) fn show_retry(headers: &mut HeaderMap, after: Duration) {
+    headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after).max(1)));
+}
+
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+/// Sets a header to a plain name; names of this kind are always valid header text.
+pub(super) fn put(headers: &mut HeaderMap, name: &'static str, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::Method;
+
+    use super::{refusal_body, refusal_event, status, whole_seconds};
+    use crate::clock::Moment;
+    use crate::docket::Docket;
+    use crate::id::{CorrelationId, RequestId};
+    use crate::reason::{FailureClass, Reason};
+    use crate::speech::Dialect;
+
+    fn docket(dialect: Dialect) -> Docket {
+        let name = "req-1";
+        let mut docket = Docket::open(
+            RequestId::parse(name).unwrap(),
+            CorrelationId::parse(name).unwrap(),
+            Method::POST,
+            Moment::default(),
+            chrono::DateTime::UNIX_EPOCH,
+        );
+        docket.dialect = dialect;
+        docket
+    }
+
+    #[test]
+    fn a_status_suits_the_failure_class() {
+        for reason in Reason::ALL {
+            let status = status(*reason).as_u16();
+            match reason.class() {
+                FailureClass::ValidationError | FailureClass::WorkflowError => assert!((400..=431).contains(&status)),
+                FailureClass::PolicyViolation => assert!([401, 403, 404, 429].contains(&status), "{reason:?}"),
+                FailureClass::HighRisk => assert_eq!(status, 403),
+                FailureClass::InfraError => assert!([502, 503, 504].contains(&status)),
+                FailureClass::UnexpectedError => assert_eq!(status, 500),
+            }
+        }
+    }
+
+    #[test]
+    fn each_dialect_finds_our_code_where_its_sdk_looks() {
+        let openai: serde_json::Value =
+            serde_json::from_slice(&refusal_body(&docket(Dialect::OpenAi), Reason::ModelUnknown)).unwrap();
+        assert_eq!(openai["error"]["code"], "model_unknown");
+        let anthropic: serde_json::Value =
+            serde_json::from_slice(&refusal_body(&docket(Dialect::Anthropic), Reason::RequestLimit)).unwrap();
+        assert_eq!(anthropic["error"]["type"], "rate_limit_error");
+        assert!(anthropic["error"]["message"].as_str().unwrap().contains("[request_limit]"));
+    }
+
+    #[test]
+    fn an_error_event_stands_apart_from_a_cut_one() {
+        let event = refusal_event(&docket(Dialect::Anthropic), Reason::UpstreamFailed);
+        assert!(event.starts_with(b"\n\nevent: error\ndata: {") && event.ends_with(b"}\n\n"));
+    }
+
+    #[test]
+    fn waiting_times_are_rounded_up() {
+        assert_eq!(whole_seconds(Duration::from_millis(1001)), 2);
+        assert_eq!(whole_seconds(Duration::from_secs(2)), 2);
+    }
+}

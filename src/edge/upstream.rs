@@ -1,0 +1,280 @@
+//! The way out: sends a [`Sealed`] call to its model's upstream, and nothing else to anywhere.
+//!
+//! One pooled client per upstream. The target is the route table's path under the configured URL, the credential is
+//! the configured one, the head is written anew, the body is the judged bytes. Redirects are not followed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
+use std::fs::File;
+use std::io::Read;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName};
+use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls_platform_verifier::BuilderVerifierExt;
+
+use super::headers;
+use crate::audit::Sealed;
+use crate::config::bootstrap::{Auth, Timeouts, Upstream};
+use crate::id::UpstreamId;
+use crate::reason::Reason;
+use crate::route::ROUTES;
+use crate::speech::Dialect;
+
+/// Idle connections are dropped before a typical upstream (60 s and more) drops them, so that a call rarely meets a
+/// connection that is just being closed.
+const POOL_IDLE: Duration = Duration::from_secs(30);
+/// Idle connections kept per upstream.
+const POOL_SIZE: usize = 256;
+/// Largest CA file that is read, in bytes.
+const LARGEST_CA: u64 = 1 << 20;
+
+/// All upstreams of the bootstrap config.
+#[derive(Debug)]
+pub struct Upstreams {
+    endpoints: HashMap<UpstreamId, Endpoint>,
+}
+
+/// One upstream: its client, and what is the same for all calls to it.
+#[derive(Debug)]
+struct Endpoint {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    targets: HashMap<&'static str, Uri>,
+    credential: Option<Credential>,
+    retries: u32,
+    timeouts: Timeouts,
+}
+
+/// The upstream credential as header values, ready to be cloned (shared, marked sensitive).
+#[derive(Debug)]
+struct Credential {
+    auth: Option<Auth>,
+    bare: HeaderValue,
+    bearer: HeaderValue,
+}
+
+/// An upstream that cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum BadUpstream {
+    /// The credential has characters that no header can carry.
+    #[error("upstream `{0}`: the api_key has characters that an HTTP header cannot carry")]
+    Credential(UpstreamId),
+    /// The CA file is missing, unreadable or without a certificate.
+    #[error("upstream `{upstream}`: the CA file `{file}` cannot be used: {why}")]
+    Ca {
+        /// Which upstream.
+        upstream: UpstreamId,
+        /// Which file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The TLS library refuses.
+    #[error("upstream `{0}`: TLS cannot be set up")]
+    Tls(UpstreamId, #[source] rustls::Error),
+    /// The URL and a path do not make a target.
+    #[error("upstream `{0}`: the url cannot be joined with a path")]
+    Target(UpstreamId),
+}
+
+/// Why no answer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoAnswer {
+    /// Connecting, sending or reading the head failed, or the answer is not one that may be passed on.
+    Failed,
+    /// The response head did not come in time.
+    TimedOut,
+}
+
+impl NoAnswer {
+    pub(super) const fn reason(self) -> Reason {
+        match self {
+            Self::Failed => Reason::UpstreamFailed,
+            Self::TimedOut => Reason::UpstreamTimeout,
+        }
+    }
+}
+
+impl Upstreams {
+    /// Sets up a client for each upstream; connects nowhere yet.
+    ///
+    /// # Errors
+    /// [`BadUpstream`] for the first one that cannot be used.
+    pub fn open(configured: &BTreeMap<UpstreamId, Upstream>) -> Result<Self, BadUpstream> {
+        let endpoints = configured
+            .iter()
+            .map(|(name, upstream)| Endpoint::open(name, upstream).map(|endpoint| (name.clone(), endpoint)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { endpoints })
+    }
+
+    /// The time limits of an upstream.
+    pub(super) fn timeouts(&self, upstream: &UpstreamId) -> Option<Timeouts> {
+        self.endpoints.get(upstream).map(|endpoint| endpoint.timeouts)
+    }
+
+    /// Sends the sealed call and answers the upstream's head. Dropping the future drops the connection.
+    pub(super) async fn send(&self, sealed: &Sealed) -> Result<Response<Incoming>, NoAnswer> {
+        let endpoint = self.endpoints.get(&sealed.permit().model().file.upstream).ok_or(NoAnswer::Failed)?;
+        let deadline = endpoint.timeouts.first_byte;
+        let answer = tokio::time::timeout(deadline, endpoint.send(sealed)).await.unwrap_or(Err(NoAnswer::TimedOut))?;
+        let status = answer.status();
+        // A redirect would take the caller, key in hand, to a place nobody approved; a 101 that nobody asked for
+        // would be a tunnel.
+        if status.is_redirection() || status.is_informational() { Err(NoAnswer::Failed) } else { Ok(answer) }
+    }
+}
+
+impl Endpoint {
+    fn open(name: &UpstreamId, upstream: &Upstream) -> Result<Self, BadUpstream> {
+        let mut http = HttpConnector::new();
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(upstream.timeouts.connect));
+        http.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls(name, upstream)?)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(http);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(POOL_SIZE)
+            .build(connector);
+        let targets = ROUTES
+            .iter()
+            .map(|route| Ok((route.path, target(&upstream.url, route.path).ok_or(BadUpstream::Target(name.clone()))?)))
+            .collect::<Result<_, _>>()?;
+        let credential = upstream.api_key.as_ref().map(|key| credential(name, key.expose(), upstream.auth)).transpose()?;
+        Ok(Self { client, targets, credential, retries: upstream.retries, timeouts: upstream.timeouts })
+    }
+
+    async fn send(&self, sealed: &Sealed) -> Result<Response<Incoming>, NoAnswer> {
+        let mut left = self.retries;
+        loop {
+            match self.client.request(self.request(sealed)?).await {
+                Ok(answer) => return Ok(answer),
+                // No connection, so no byte of the request was sent: asking again cannot do anything twice.
+                Err(fault) if fault.is_connect() && left > 0 => left -= 1,
+                Err(fault) => {
+                    tracing::warn!(upstream = %sealed.permit().model().file.upstream, fault = %chain(&fault), "upstream did not answer");
+                    return Err(NoAnswer::Failed);
+                }
+            }
+        }
+    }
+
+    fn request(&self, sealed: &Sealed) -> Result<Request<Full<Bytes>>, NoAnswer> {
+        let permit = sealed.permit();
+        let arrival = permit.call().caller().arrival();
+        let route = arrival.route().ok_or(NoAnswer::Failed)?;
+        let mut request = Request::new(Full::new(permit.body().clone()));
+        *request.method_mut() = route.method.clone();
+        *request.uri_mut() = self.targets.get(route.path).ok_or(NoAnswer::Failed)?.clone();
+        let mut head = headers::for_upstream(arrival.headers());
+        if let Some(traceparent) = sealed.docket().traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+            head.insert(HeaderName::from_static("traceparent"), traceparent);
+        }
+        if let Some(credential) = &self.credential {
+            let (name, value) = credential.for_dialect(route.dialect);
+            head.insert(name, value);
+        }
+        *request.headers_mut() = head;
+        Ok(request)
+    }
+}
+
+impl Credential {
+    fn for_dialect(&self, dialect: Dialect) -> (HeaderName, HeaderValue) {
+        let auth = self.auth.unwrap_or(match dialect {
+            Dialect::Anthropic => Auth::XApiKey,
+            Dialect::OpenAi | Dialect::Own => Auth::Bearer,
+        });
+        match auth {
+            Auth::Bearer => (header::AUTHORIZATION, self.bearer.clone()),
+            Auth::XApiKey => (HeaderName::from_static("x-api-key"), self.bare.clone()),
+            Auth::ApiKey => (HeaderName::from_static("api-key"), self.bare.clone()),
+            Auth::XGoogApiKey => (HeaderName::from_static("x-goog-api-key"), self.bare.clone()),
+        }
+    }
+}
+
+fn credential(name: &UpstreamId, key: &str, auth: Option<Auth>) -> Result<Credential, BadUpstream> {
+    let sensitive = |text: &str| {
+        HeaderValue::from_str(text)
+            .map(|mut value| {
+                value.set_sensitive(true);
+                value
+            })
+            .map_err(|_| BadUpstream::Credential(name.clone()))
+    };
+    Ok(Credential { auth, bare: sensitive(key)?, bearer: sensitive(&format!("Bearer {key}"))? })
+}
+
+/// `base` with its own path as a prefix, then the table's path.
+fn target(base: &Uri, path: &str) -> Option<Uri> {
+    let prefix = base.path().trim_end_matches('/');
+    let mut parts = base.clone().into_parts();
+    parts.path_and_query = Some(format!("{prefix}{path}").parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+fn tls(name: &UpstreamId, upstream: &Upstream) -> Result<rustls::ClientConfig, BadUpstream> {
+    let builder = rustls::ClientConfig::builder();
+    let Some(file) = &upstream.ca else {
+        return Ok(builder
+            .with_platform_verifier()
+            .map_err(|fault| BadUpstream::Tls(name.clone(), fault))?
+            .with_no_client_auth());
+    };
+    let bad = |why: String| BadUpstream::Ca { upstream: name.clone(), file: file.display().to_string(), why };
+    let mut pem = Vec::new();
+    File::open(file)
+        .and_then(|file| file.take(LARGEST_CA).read_to_end(&mut pem))
+        .map_err(|fault| bad(fault.to_string()))?;
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|fault| bad(format!("{fault:?}")))?;
+        roots.add(certificate).map_err(|fault| bad(fault.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(bad("it has no certificate in PEM form".to_owned()));
+    }
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The whole chain of an error on one line: the client's own errors name the place, not the content.
+fn chain(fault: &dyn Error) -> String {
+    let mut text = fault.to_string();
+    let mut next = fault.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::target;
+
+    #[test]
+    fn the_path_of_the_base_url_is_kept_as_a_prefix() {
+        for (base, expected) in [
+            ("https://api.openai.com", "https://api.openai.com/v1/messages"),
+            ("https://proxy.bank/llm/", "https://proxy.bank/llm/v1/messages"),
+        ] {
+            assert_eq!(target(&base.parse().unwrap(), "/v1/messages").unwrap().to_string(), expected);
+        }
+    }
+}
