@@ -1,3 +1,10 @@
-//! Arguments, signals, exit code.
+//! Arguments in, exit code out; everything else is the library's.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    portcullis::cli::main()
+}

@@ -1,0 +1,37 @@
+//! What commands print: results to standard output, complaints to standard error.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use super::End;
+
+/// Prints one result line. A reader that went away (`| head`) is not a fault.
+pub(super) fn say(line: impl Display) -> io::Result<()> {
+    writeln!(anstream::stdout().lock(), "{line}")
+}
+
+/// Prints a complaint.
+pub(super) fn complain(text: impl Display) {
+    drop(writeln!(anstream::stderr().lock(), "{text}"));
+}
+
+/// Prints a fault and its causes as one message, and answers the exit for it.
+pub(super) fn unusable(fault: &dyn std::error::Error) -> End {
+    let mut text = format!("error: {fault}");
+    let mut next = fault.source();
+    while let Some(cause) = next {
+        text.push_str(&format!("\n  because: {cause}"));
+        next = cause.source();
+    }
+    complain(text);
+    End::Unusable
+}
+
+/// The end of a command that only printed.
+pub(super) fn printed(result: io::Result<()>) -> End {
+    match result {
+        Ok(()) => End::Fine,
+        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => End::Fine,
+        Err(fault) => unusable(&fault),
+    }
+}

@@ -1,0 +1,38 @@
+//! `portcullis simulate` (hidden): the simulated LLM alone.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+
+use super::End;
+use super::screen::{say, unusable};
+use crate::simulator::Simulator;
+
+#[derive(Debug, Args)]
+pub(super) struct Simulate {
+    /// Where it listens
+    #[arg(long, default_value = "127.0.0.1:9100")]
+    listen: SocketAddr,
+    /// The only credential it accepts; any when left out
+    #[arg(long)]
+    key: Option<String>,
+}
+
+impl Simulate {
+    pub(super) fn run(&self) -> End {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(fault) => return unusable(&fault),
+        };
+        runtime.block_on(async {
+            let simulator = match Simulator::start(self.listen, self.key.clone()).await {
+                Ok(simulator) => simulator,
+                Err(fault) => return unusable(&fault),
+            };
+            drop(say(format_args!("listening on {}", simulator.addr())));
+            drop(tokio::signal::ctrl_c().await);
+            simulator.stop().await;
+            End::Fine
+        })
+    }
+}
