@@ -25,11 +25,15 @@ impl Simulate {
             Err(fault) => return unusable(&fault),
         };
         runtime.block_on(async {
-            let simulator = match Simulator::start(self.listen, self.key.clone()).await {
+            let simulator = match Simulator::start(self.listen).await {
                 Ok(simulator) => simulator,
                 Err(fault) => return unusable(&fault),
             };
-            drop(say(format_args!("listening on {}", simulator.addr())));
+            let simulator = match &self.key {
+                Some(key) => simulator.expecting_key(key),
+                None => simulator,
+            };
+            drop(say(format_args!("listening on {}", simulator.url())));
             drop(tokio::signal::ctrl_c().await);
             simulator.stop().await;
             End::Fine

@@ -1,15 +1,17 @@
 //! The way back: an upstream's body passed on byte for byte while it is watched, metered and timed.
 //!
-//! No task and no buffer stand between the two connections: hyper polls this body when the client can take more.
-//! When the client leaves, hyper drops it, and with it the upstream's connection; the call is settled either way,
-//! exactly once. A body of known length is settled before its last bytes are released; of a chunked one that is not a
-//! stream of events one frame is held back for that.
+//! No task stands between the two connections: hyper polls this body when the client can take more. When the client
+//! leaves, hyper drops it, and with it the upstream's connection; the call is settled either way, exactly once.
+//!
+//! What has arrived is gathered for one turn of the scheduler, at most [`GATHER`] bytes: hyper hands chunks over one
+//! by one, and a system call for each would cost more than all else. A body that is not a stream of events gives its
+//! last bytes away only after it is settled.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -22,18 +24,56 @@ use crate::call::Watch;
 use crate::config::bootstrap::Timeouts;
 use crate::reason::Reason;
 
+/// Bytes that are gathered before they are passed on, at most.
+const GATHER: usize = 16 * 1024;
+
 /// An upstream's answer on its way to the client.
 #[derive(Debug)]
 pub(super) struct Relay {
     upstream: Incoming,
     /// Present until the call is settled.
     open: Option<Box<Open>>,
-    /// A frame that waits until it is known whether it is the last.
-    held: Option<Bytes>,
+    gathered: Gathered,
+    /// Whether the scheduler had its turn since the last bytes came.
+    turned: bool,
     /// What is left of a body of known length.
     left: Option<u64>,
     event_stream: bool,
     done: bool,
+}
+
+/// Bytes on their way: one piece as it came, or several copied together.
+#[derive(Debug, Default)]
+struct Gathered {
+    one: Bytes,
+    several: BytesMut,
+}
+
+impl Gathered {
+    fn add(&mut self, data: Bytes) {
+        if self.is_empty() {
+            self.one = data;
+            return;
+        }
+        if self.several.is_empty() {
+            self.several.reserve(GATHER);
+            self.several.extend_from_slice(&self.one);
+            self.one = Bytes::new();
+        }
+        self.several.extend_from_slice(&data);
+    }
+
+    fn len(&self) -> usize {
+        self.one.len() + self.several.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn take(&mut self) -> Bytes {
+        if self.several.is_empty() { std::mem::take(&mut self.one) } else { self.several.split().freeze() }
+    }
 }
 
 /// What an unsettled call still holds.
@@ -79,7 +119,7 @@ impl Relay {
             timer: Box::pin(sleep_until((last_at + begun.timeouts.idle).min(begun.ends_at))),
             _share: begun.share,
         };
-        let mut relay = Self { upstream, open: Some(Box::new(open)), held: None, left, event_stream: begun.event_stream, done: false };
+        let mut relay = Self { upstream, open: Some(Box::new(open)), gathered: Gathered::default(), turned: false, left, event_stream: begun.event_stream, done: false };
         if left == Some(0) {
             relay.settle(End::Complete, true);
         }
@@ -129,12 +169,34 @@ impl Relay {
 
     /// The upstream broke off: a stream of events ends with the dialect's error event, any other body is broken off
     /// as well, so that a cut answer is never taken for a whole one.
-    fn cut(&mut self, cut: Cut) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn cut(&mut self, cut: Cut) -> Option<Result<Frame<Bytes>, Cut>> {
         self.done = true;
-        self.held = None;
-        let event = self.open.as_ref().filter(|_| self.event_stream).map(|open| reply::refusal_event(open.sealed.docket(), cut.reason()));
+        let event = self
+            .open
+            .as_ref()
+            .filter(|_| self.event_stream)
+            .map(|open| reply::refusal_event(open.sealed.docket(), cut.reason()));
         self.settle(End::Failed, false);
-        Poll::Ready(Some(event.map_or(Err(cut), |event| Ok(Frame::data(event)))))
+        let Some(event) = event else { return Some(Err(cut)) };
+        self.gathered.add(event);
+        self.release()
+    }
+
+    /// The upstream came to its end.
+    fn finish(&mut self) -> Option<Result<Frame<Bytes>, Cut>> {
+        self.done = true;
+        self.settle(End::Complete, true);
+        self.release()
+    }
+
+    fn release(&mut self) -> Option<Result<Frame<Bytes>, Cut>> {
+        self.turned = false;
+        if self.gathered.is_empty() { None } else { Some(Ok(Frame::data(self.gathered.take()))) }
+    }
+
+    /// Whether bytes may leave before the body's end is seen.
+    const fn may_run_ahead(&self) -> bool {
+        self.event_stream || self.left.is_some()
     }
 }
 
@@ -165,42 +227,46 @@ impl Body for Relay {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = &mut *self;
         if this.done {
-            return Poll::Ready(None);
+            return Poll::Ready(this.release());
         }
         loop {
-            match ready!(this.poll_upstream(cx)) {
-                Some(Ok(data)) => {
-                    if let Some(left) = &mut this.left {
+            match this.poll_upstream(cx) {
+                Poll::Ready(Some(Ok(data))) => {
+                    let before = if this.gathered.len() >= GATHER { this.release() } else { None };
+                    let last = this.left.as_mut().is_some_and(|left| {
                         *left = left.saturating_sub(data.len() as u64);
-                        if *left == 0 {
-                            this.done = true;
-                            this.settle(End::Complete, true);
-                        }
-                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                        *left == 0
+                    });
+                    this.gathered.add(data);
+                    this.turned = false;
+                    if before.is_some() {
+                        // What remains comes with the next poll, which hyper makes at once.
+                        return Poll::Ready(before);
                     }
-                    if this.event_stream {
-                        return Poll::Ready(Some(Ok(Frame::data(data))));
-                    }
-                    if let Some(before) = this.held.replace(data) {
-                        return Poll::Ready(Some(Ok(Frame::data(before))));
+                    if last {
+                        return Poll::Ready(this.finish());
                     }
                 }
-                Some(Err(cut)) => return this.cut(cut),
-                None => {
-                    this.done = true;
-                    this.settle(End::Complete, true);
-                    return Poll::Ready(this.held.take().map(|last| Ok(Frame::data(last))));
+                Poll::Ready(Some(Err(cut))) => return Poll::Ready(this.cut(cut)),
+                Poll::Ready(None) => return Poll::Ready(this.finish()),
+                Poll::Pending if this.gathered.is_empty() || !this.may_run_ahead() => return Poll::Pending,
+                Poll::Pending if this.turned => return Poll::Ready(this.release()),
+                Poll::Pending => {
+                    this.turned = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.done || self.left == Some(0)
+        self.done && self.gathered.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+        let waiting = self.gathered.len() as u64;
+        self.left.map_or_else(SizeHint::default, |left| SizeHint::with_exact(left + waiting))
     }
 }
 
