@@ -17,7 +17,7 @@ use super::End;
 use super::run::not_started;
 use super::screen::{complain, printed, say, unusable};
 use crate::app::App;
-use crate::audit;
+use crate::audit::verify::verify;
 use crate::clock::SystemClock;
 use crate::config::bootstrap::Config;
 use crate::simulator::Simulator;
@@ -129,10 +129,12 @@ fn report(outcomes: &[Outcome]) -> End {
 }
 
 fn verified(log: &Path) -> End {
-    match audit::verify(log) {
+    match verify(log) {
         Ok(verified) => printed(say(format_args!(
-            "\naudit log: {} records, chain unbroken, {} forwarded calls, {} without outcome",
-            verified.records, verified.calls, verified.unknown_outcomes
+            "\naudit log: {} records, chain whole, {} calls forwarded, {} of them without outcome",
+            verified.records,
+            verified.by_action.get("LLM_CALL").copied().unwrap_or_default(),
+            verified.outcome_unknown
         ))),
         Err(broken) => {
             complain(format_args!("audit log: {broken}"));
