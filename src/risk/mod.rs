@@ -1,5 +1,8 @@
 //! How risky: scans the text of a call and turns findings and facts into a score of 0–100.
 
+#[cfg(test)]
+pub(crate) mod for_tests;
+
 use crate::docket::{Refuses, Stopped};
 use crate::quota::Grant;
 use crate::reason::Reason;
@@ -8,6 +11,32 @@ use crate::reason::Reason;
 #[derive(Debug)]
 pub struct Assessment {
     grant: Grant,
+}
+
+impl Assessment {
+    /// The case file.
+    #[must_use]
+    pub const fn docket(&self) -> &crate::docket::Docket {
+        self.grant.docket()
+    }
+
+    /// The case file, for the stage that holds this evidence.
+    #[must_use]
+    pub const fn docket_mut(&mut self) -> &mut crate::docket::Docket {
+        self.grant.docket_mut()
+    }
+
+    /// What the quota granted.
+    #[must_use]
+    pub const fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// The same, given up.
+    #[must_use]
+    pub fn into_grant(self) -> Grant {
+        self.grant
+    }
 }
 
 /// Why content is refused.
