@@ -1,18 +1,27 @@
 //! The policy decision point: may this tenant use this model, with this prompt, under these rules?
 //!
-//! Asks one registry [`Snapshot`] that does not change while a call is judged.
+//! Asks one registry [`Snapshot`] that does not change while a call is judged. [`decide`] knows the order, `models` which
+//! version a name leads to, `binding` and [`prompts`] which prompt a call uses, [`rules`] what policy says besides.
 
+mod binding;
+mod decide;
+#[cfg(test)]
+pub(crate) mod for_tests;
+mod models;
+pub mod prompts;
 pub mod registry;
 pub mod rules;
 
-pub use registry::{Model, Registry, Snapshot, Tenant};
+pub use decide::decide;
+pub use models::{check_model, usable_models};
+pub use registry::{Model, Prompt, Registry, Snapshot, Tenant};
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::call::Call;
-use crate::docket::{Refuses, Stopped};
+use crate::docket::{Docket, PromptUse, Refuses};
 use crate::reason::Reason;
 
 /// Evidence that the registry, the prompts and the rules let a call pass, under one snapshot.
@@ -22,6 +31,7 @@ pub struct Permit {
     snapshot: Arc<Snapshot>,
     tenant: Arc<Tenant>,
     model: Arc<Model>,
+    prompt: Option<PromptUse>,
     body: Bytes,
 }
 
@@ -36,11 +46,52 @@ impl Refuses for Denial {
     }
 }
 
-/// Asks the snapshot about a call: model known, permitted, approved, allowed for the operation and environment;
-/// prompt; rules that need no risk figures. Writes a verdict for each check into the docket.
-///
-/// # Errors
-/// [`Denial`] with the first objection, in that order.
-pub fn decide(_snapshot: &Arc<Snapshot>, _call: Call) -> Result<Permit, Stopped<Denial>> {
-    todo!()
+impl Permit {
+    /// What was asked.
+    #[must_use]
+    pub const fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// The approved record that serves the call.
+    #[must_use]
+    pub const fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Whose policy let it pass.
+    #[must_use]
+    pub const fn tenant(&self) -> &Arc<Tenant> {
+        &self.tenant
+    }
+
+    /// The snapshot that judged.
+    #[must_use]
+    pub const fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The bytes that may be sent: the body as judged, with the model's name as its record says.
+    #[must_use]
+    pub const fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The case file.
+    #[must_use]
+    pub const fn docket(&self) -> &Docket {
+        self.call.docket()
+    }
+
+    /// The case file, for the stage that holds this evidence.
+    #[must_use]
+    pub const fn docket_mut(&mut self) -> &mut Docket {
+        self.call.docket_mut()
+    }
+
+    /// Ends the case here and gives its file back.
+    #[must_use]
+    pub fn into_docket(self) -> Box<Docket> {
+        self.call.into_docket()
+    }
 }

@@ -1,0 +1,240 @@
+//! The order of the gate: tenant, model, operation, prompt, rules; the first objection denies.
+//!
+//! [`judge`] asks plain values and answers what was found, so that it can be tested as a table; [`decide`] gathers the
+//! values from the evidence, writes the findings into the docket and makes the [`Permit`].
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::call::{Call, Metadata, PromptClaim};
+use crate::config::policy::ModelFile;
+use crate::docket::{CheckVerdict, Docket, PromptUse, Resource, Role, Stopped};
+use crate::governance::binding::bind;
+use crate::governance::models::usable;
+use crate::governance::rules::{Facts, MaxTokens, Phase, Risk, Ruling};
+use crate::governance::{Denial, Model, Permit, Snapshot, Tenant};
+use crate::id::{Environment, OrganizationId, TenantId};
+use crate::reason::Reason;
+use crate::speech::{Dialect, Operation};
+
+/// Asks the snapshot about a call: tenant and model known, model permitted and approved, operation and environment
+/// allowed; prompt; rules that need no risk figures. Writes a verdict for each check into the docket.
+///
+/// # Errors
+/// [`Denial`] with the first objection, in that order.
+pub fn decide(snapshot: &Arc<Snapshot>, mut call: Call) -> Result<Permit, Stopped<Denial>> {
+    let mut found = Found::default();
+    let outcome = Ask::of_call(&call, |ask| judge(snapshot, ask, &mut found));
+    let unknown = found.model.is_none().then(|| call.model().for_record());
+    found.write(snapshot, unknown, call.docket_mut());
+    let denied = |call: Call, reason| Err(Stopped::new(call.into_docket(), Denial(reason)));
+    if let Err(reason) = outcome {
+        return denied(call, reason);
+    }
+    let (Some(tenant), Some(model)) = (found.tenant, found.model) else {
+        return denied(call, Reason::Internal);
+    };
+    call.docket_mut().upstream = Some(model.file.upstream.clone());
+    let sent_name = model.file.upstream_model.as_deref().unwrap_or(model.file.model.as_str());
+    let body = call.body_for(sent_name);
+    Ok(Permit { call, snapshot: Arc::clone(snapshot), tenant, model, prompt: found.prompt, body })
+}
+
+/// What is asked, in plain values.
+struct Ask<'a> {
+    tenant: &'a TenantId,
+    key: &'a str,
+    roles: &'a [Role],
+    model: &'a str,
+    operation: Operation,
+    dialect: Dialect,
+    stream: bool,
+    max_tokens: Option<u64>,
+    prompt: Option<&'a PromptClaim>,
+    system: &'a dyn Fn() -> Option<Cow<'a, str>>,
+    metadata: &'a Metadata,
+}
+
+impl Ask<'_> {
+    /// Hands the values of a call to `judge`.
+    fn of_call<T>(call: &Call, judge: impl FnOnce(&Ask<'_>) -> T) -> T {
+        let system = || call.system_text();
+        judge(&Ask {
+            tenant: call.tenant(),
+            key: call.caller().key().as_str(),
+            roles: call.caller().roles(),
+            model: call.model().as_str(),
+            operation: call.operation(),
+            dialect: call.docket().dialect,
+            stream: call.stream(),
+            max_tokens: call.max_output_tokens(),
+            prompt: call.prompt(),
+            system: &system,
+            metadata: call.metadata(),
+        })
+    }
+
+    fn facts<'a>(&'a self, tenant: &'a Tenant, model: &'a ModelFile, prompt: Option<&'a PromptUse>) -> Facts<'a> {
+        Facts {
+            tenant: self.tenant.as_str(),
+            organization: tenant.file.organization.as_ref().map(OrganizationId::as_str),
+            environment: tenant.file.environment.as_ref().map(Environment::as_str),
+            key: self.key,
+            roles: self.roles,
+            model,
+            prompt,
+            operation: self.operation.as_str(),
+            dialect: self.dialect.as_str(),
+            stream: self.stream,
+            max_tokens: max_tokens(self.operation, self.max_tokens, model),
+            metadata: self.metadata,
+            risk: None,
+        }
+    }
+}
+
+fn max_tokens(operation: Operation, named: Option<u64>, model: &ModelFile) -> MaxTokens {
+    match operation {
+        Operation::Chat | Operation::Completions | Operation::Responses => {
+            named.map_or(MaxTokens::Unnamed(model.max_output_tokens), MaxTokens::Named)
+        }
+        Operation::Embeddings | Operation::CountTokens | Operation::Models | Operation::Check | Operation::Evaluate => {
+            MaxTokens::NoOutput
+        }
+    }
+}
+
+/// What was found, up to the first objection.
+#[derive(Debug, Default)]
+struct Found {
+    tenant: Option<Arc<Tenant>>,
+    model: Option<Arc<Model>>,
+    prompt: Option<PromptUse>,
+    identity: Option<CheckVerdict>,
+    model_check: CheckVerdict,
+    prompt_check: CheckVerdict,
+    rules: Option<Ruling>,
+}
+
+impl Found {
+    fn write(&self, snapshot: &Snapshot, unknown: Option<String>, docket: &mut Docket) {
+        docket.registry = Some((snapshot.revision(), snapshot.digest()));
+        if let Some(tenant) = &self.tenant {
+            docket.organization.clone_from(&tenant.file.organization);
+            docket.environment.clone_from(&tenant.file.environment);
+        }
+        if let Some(verdict) = self.identity {
+            docket.checks.identity = verdict;
+        }
+        docket.checks.model = self.model_check;
+        docket.checks.prompt = self.prompt_check;
+        docket.prompt.clone_from(&self.prompt);
+        if let Some(model) = &self.model {
+            docket.model = Some(model.file.model.clone());
+            docket.resource = Some(resource(&model.file));
+        } else if let Some(id) = unknown {
+            docket.resource = Some(Resource { kind: "model", id, version: None, status: None, risk_level: None });
+        }
+        if let Some(ruling) = &self.rules {
+            docket.checks.rules = ruling.verdict;
+            docket.rules.extend_from_slice(&ruling.named);
+        }
+    }
+}
+
+fn resource(model: &ModelFile) -> Resource {
+    Resource {
+        kind: "model",
+        id: model.model.as_str().to_owned(),
+        version: Some(model.version.as_str().to_owned()),
+        status: Some(model.status.as_str()),
+        risk_level: Some(model.risk_level.as_str()),
+    }
+}
+
+/// The gate. Every objection is written into `found` beside its check.
+fn judge(snapshot: &Snapshot, ask: &Ask<'_>, found: &mut Found) -> Result<(), Reason> {
+    let Some(tenant) = snapshot.tenant(ask.tenant) else {
+        // The key was good a moment ago; its tenant is gone.
+        found.identity = Some(CheckVerdict::Block);
+        return Err(Reason::CredentialInvalid);
+    };
+    found.tenant = Some(Arc::clone(tenant));
+    let model = judge_model(snapshot, tenant, ask, found)?;
+    judge_prompt(snapshot, tenant, ask, found)?;
+    let ruling = snapshot.rules().judge(Phase::Gate, &ask.facts(tenant, &model.file, found.prompt.as_ref()));
+    let denial = ruling.denial;
+    found.rules = Some(ruling);
+    denial.map_or(Ok(()), Err)
+}
+
+fn judge_model<'a>(
+    snapshot: &'a Snapshot,
+    tenant: &Tenant,
+    ask: &Ask<'_>,
+    found: &mut Found,
+) -> Result<&'a Arc<Model>, Reason> {
+    found.model_check = CheckVerdict::Block;
+    let model = match usable(snapshot, tenant, ask.model) {
+        Ok(model) => model,
+        Err(unusable) => {
+            found.model = unusable.seen.map(Arc::clone);
+            return Err(unusable.reason);
+        }
+    };
+    found.model = Some(Arc::clone(model));
+    if !offers(&model.file, ask.operation) {
+        return Err(Reason::OperationNotPermitted);
+    }
+    found.model_check = CheckVerdict::Pass;
+    Ok(model)
+}
+
+/// Whether the record allows the operation; counting tokens is governed as the conversation it counts.
+fn offers(model: &ModelFile, operation: Operation) -> bool {
+    let governed = if operation == Operation::CountTokens { Operation::Chat } else { operation };
+    model.operations.as_ref().is_none_or(|allowed| allowed.contains(&governed))
+}
+
+fn judge_prompt(snapshot: &Snapshot, tenant: &Tenant, ask: &Ask<'_>, found: &mut Found) -> Result<(), Reason> {
+    let bound = bind(snapshot, tenant.file.prompts, ask.prompt, ask.system);
+    found.prompt_check = match (&bound.prompt, bound.objection) {
+        (_, Some(_)) => CheckVerdict::Block,
+        (Some(_), None) => CheckVerdict::Pass,
+        (None, None) => CheckVerdict::NotApplicable,
+    };
+    found.prompt = bound.prompt;
+    bound.objection.map_or(Ok(()), Err)
+}
+
+impl Permit {
+    /// Asks the rules that need risk figures, and writes their verdict into the docket: `score` is 0–100, `counts`
+    /// answers how many findings of a type or class there are.
+    ///
+    /// # Errors
+    /// [`Denial`] with `rule_denied` or `approval_required`.
+    pub fn judge_risk(&mut self, score: u8, counts: &dyn Fn(&str) -> u64) -> Result<(), Denial> {
+        if self.snapshot.rules().is_silent(Phase::Risk) {
+            return Ok(());
+        }
+        let ruling = Ask::of_call(&self.call, |ask| {
+            let facts = ask.facts(&self.tenant, &self.model.file, self.prompt.as_ref());
+            self.snapshot.rules().judge(Phase::Risk, &Facts { risk: Some(Risk { score, counts }), ..facts })
+        });
+        let docket = self.call.docket_mut();
+        docket.checks.rules = both(docket.checks.rules, ruling.verdict);
+        docket.rules.extend(ruling.named);
+        ruling.denial.map_or(Ok(()), |reason| Err(Denial(reason)))
+    }
+}
+
+/// One verdict for both phases of the rules. The first let the call through, so it says at most `flag`.
+const fn both(gate: CheckVerdict, risk: CheckVerdict) -> CheckVerdict {
+    match (gate, risk) {
+        (before, CheckVerdict::NotApplicable) | (before @ CheckVerdict::Flag, CheckVerdict::Pass) => before,
+        (_, after) => after,
+    }
+}
+
+#[cfg(test)]
+mod tests;
