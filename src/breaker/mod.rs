@@ -17,6 +17,36 @@ pub struct Passage {
 #[derive(Debug)]
 pub struct Pass {}
 
+/// How the upstream did, for its breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It answered as a healthy one does.
+    Succeeded,
+    /// It failed.
+    Failed,
+    /// Nothing can be said, as when the client left first.
+    Unknown,
+}
+
+impl Passage {
+    /// The case file.
+    pub fn docket(&self) -> &crate::docket::Docket {
+        todo!()
+    }
+    /// The case file, for the stage that holds this evidence.
+    pub fn docket_mut(&mut self) -> &mut crate::docket::Docket {
+        todo!()
+    }
+    /// What the gate permitted.
+    pub fn permit(&self) -> &crate::governance::Permit {
+        todo!()
+    }
+    /// Settles tokens, tells the breaker and frees the slot.
+    pub fn close(self, _tokens: Option<u64>, _health: Health) -> Box<crate::docket::Docket> {
+        todo!()
+    }
+}
+
 /// The upstream is given a rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("upstream rests for {retry_after:?}")]

@@ -259,6 +259,14 @@ pub struct Seen {
     pub failed: bool,
 }
 
+impl Seen {
+    /// Output tokens, guessed from what went by.
+    #[must_use]
+    pub fn estimated_output_tokens(&self) -> u64 {
+        todo!()
+    }
+}
+
 /// Watches an answer go by, chunk by chunk, in bounded memory; changes nothing.
 #[derive(Debug)]
 pub struct Watch {}

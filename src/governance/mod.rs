@@ -25,6 +25,17 @@ pub struct Permit {
     body: Bytes,
 }
 
+impl Permit {
+    /// The call.
+    pub const fn call(&self) -> &Call {
+        &self.call
+    }
+    /// The model record.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+}
+
 /// Why the gate denies a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.code())]
