@@ -96,7 +96,7 @@ const fn is_limit(reason: Reason) -> bool {
 }
 
 /// What kind of thing refused: the `kind` of a record's reason.
-pub(super) const fn kind(reason: Reason, checks: &Checks) -> &'static str {
+pub(super) const fn kind(reason: Reason, checks: Checks) -> &'static str {
     match reason {
         Reason::MalformedRequest
         | Reason::AmbiguousRequest
@@ -120,11 +120,10 @@ pub(super) const fn kind(reason: Reason, checks: &Checks) -> &'static str {
             "model"
         }
         Reason::PromptRequired | Reason::PromptUnknown | Reason::PromptNotApproved => "prompt",
-        Reason::RuleDenied => "rule",
         // Rules and risk may both hold a call; the one that did says so in its check.
         Reason::ApprovalRequired if matches!(checks.risk, CheckVerdict::Block) => "risk",
-        Reason::ApprovalRequired => "rule",
         Reason::RiskBlocked => "risk",
+        Reason::ApprovalRequired | Reason::RuleDenied => "rule",
         Reason::RequestLimit | Reason::TokenLimit | Reason::BudgetExhausted | Reason::ConcurrencyLimit => "limit",
         Reason::UpstreamFailed | Reason::UpstreamTimeout | Reason::BreakerOpen => "upstream",
         Reason::Overloaded => "capacity",
@@ -177,7 +176,7 @@ mod tests {
             (Reason::AuditUnavailable, Action::Unavailable, "audit"),
             (Reason::Internal, Action::Unavailable, "internal"),
         ] {
-            assert_eq!((Action::of(reason), kind(reason, &Checks::default())), (action, what), "{}", reason.code());
+            assert_eq!((Action::of(reason), kind(reason, Checks::default())), (action, what), "{}", reason.code());
         }
     }
 
@@ -186,7 +185,7 @@ mod tests {
         assert_eq!(Decision::of(Reason::ApprovalRequired), Decision::Hold);
         assert_eq!(Decision::of(Reason::RuleDenied), Decision::Block);
         let by_risk = Checks { risk: CheckVerdict::Block, ..Checks::default() };
-        assert_eq!(kind(Reason::ApprovalRequired, &by_risk), "risk");
-        assert_eq!(kind(Reason::ApprovalRequired, &Checks::default()), "rule");
+        assert_eq!(kind(Reason::ApprovalRequired, by_risk), "risk");
+        assert_eq!(kind(Reason::ApprovalRequired, Checks::default()), "rule");
     }
 }

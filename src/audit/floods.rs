@@ -49,11 +49,15 @@ impl Suppressed {
     }
 
     fn merge(&mut self, other: &Self) {
-        other.counts.iter().for_each(|(code, count)| add(&mut self.counts, code, *count));
+        for (code, count) in &other.counts {
+            add(&mut self.counts, code, *count);
+        }
         for (tenant, codes) in &other.tenants {
             let known = self.tenants.contains_key(tenant) || self.tenants.len() < MOST_TENANTS;
             let mine = self.tenants.entry(tenant.clone().filter(|_| known)).or_default();
-            codes.iter().for_each(|(code, count)| add(mine, code, *count));
+            for (code, count) in codes {
+                add(mine, code, *count);
+            }
         }
     }
 }

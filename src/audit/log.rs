@@ -176,7 +176,9 @@ impl Shared {
         }
         self.places.add_permits(group.len());
         if let Some(observe) = self.observer.get() {
-            group.iter().for_each(|item| observe(now.since(item.queued_at)));
+            for item in group.iter() {
+                observe(now.since(item.queued_at));
+            }
         }
     }
 

@@ -57,15 +57,38 @@ pub struct Audit {
     clock: SharedClock,
 }
 
-/// A refusal or answer that stands in the log.
+/// Evidence that a refusal or an answer stands in the log, or was counted with a flood: it may be shown. Made only here.
 #[derive(Debug)]
 pub struct Recorded {
-    /// The case file, for the reply.
-    pub docket: Box<Docket>,
-    /// Where its decision stands; `None` when it was counted with a flood of its like.
-    pub address: Option<Address>,
+    docket: Box<Docket>,
+    address: Option<Address>,
+    action: Action,
+}
+
+impl Recorded {
+    /// The case file.
+    #[must_use]
+    pub const fn docket(&self) -> &Docket {
+        &self.docket
+    }
+
+    /// Where the decision stands; `None` when it was counted with a flood of its like.
+    #[must_use]
+    pub const fn address(&self) -> Option<&Address> {
+        self.address.as_ref()
+    }
+
     /// What it was recorded as.
-    pub action: Action,
+    #[must_use]
+    pub const fn action(&self) -> Action {
+        self.action
+    }
+
+    /// The case file, for the reply.
+    #[must_use]
+    pub fn into_docket(self) -> Box<Docket> {
+        self.docket
+    }
 }
 
 impl Audit {
@@ -110,7 +133,7 @@ impl Audit {
             return self.record(docket, action, Decision::of(reason), Some(reason), status).await;
         }
         // What is only counted will be recorded within a second, unless the log can take nothing any more.
-        if self.log.has_failed() { Err(Unsealed { docket }) } else { Ok(Recorded { docket, address: None, action }) }
+        if self.log.has_failed() { Err(Unsealed::new(docket)) } else { Ok(Recorded { docket, address: None, action }) }
     }
 
     /// Records what the gate answers by itself: [`Action::List`] and [`Action::Check`].
@@ -138,13 +161,13 @@ impl Audit {
         reason: Option<Reason>,
         status: u16,
     ) -> Result<Recorded, Unsealed> {
-        let Ok([place]) = self.log.room::<1>(ROOM_WAIT).await else { return Err(Unsealed { docket }) };
+        let Ok([place]) = self.log.room::<1>(ROOM_WAIT).await else { return Err(Unsealed::new(docket)) };
         let took = self.clock.moment().since(docket.arrived);
         let judged = Judgement { docket: &docket, action, decision, reason, status: Some(status), took };
         let draft = record::decision(&self.envelope("portcullis.decision.v1"), &judged);
         match place.write(draft).await {
             Ok(address) => Ok(Recorded { docket, address: Some(address), action }),
-            Err(Unavailable) => Err(Unsealed { docket }),
+            Err(Unavailable) => Err(Unsealed::new(docket)),
         }
     }
 

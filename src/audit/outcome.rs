@@ -12,6 +12,7 @@ use crate::breaker::Health;
 use crate::call::{Seen, Usage};
 use crate::config::policy::Price;
 use crate::docket::Docket;
+use crate::id::{TenantId, UpstreamId};
 use crate::speech::Operation;
 
 /// How a call ended.
@@ -120,9 +121,9 @@ pub(super) fn record(envelope: &Envelope<'_>, docket: &Docket, figures: &Figures
     joined(&mut line, docket);
     line.raw(r#""causationid":"#).uuid(figures.decision);
     line.raw(r#","data":{"request_id":"#).text(docket.request_id.as_str());
-    line.raw(r#","tenant":"#).text_or_null(docket.tenant.as_ref().map(|t| t.as_str()));
+    line.raw(r#","tenant":"#).text_or_null(docket.tenant.as_ref().map(TenantId::as_str));
     line.raw(r#","model":"#).text_or_null(docket.resource.as_ref().map(|r| r.id.as_str()));
-    line.raw(r#","upstream":"#).text_or_null(docket.upstream.as_ref().map(|u| u.as_str()));
+    line.raw(r#","upstream":"#).text_or_null(docket.upstream.as_ref().map(UpstreamId::as_str));
     line.raw(r#","status":"#).number_or_null(figures.outcome.status);
     tokens(&mut line, figures.usage);
     match figures.cost {

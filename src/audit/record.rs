@@ -17,7 +17,9 @@ use super::json::Line;
 use super::recovery::Torn;
 use super::writer::Draft;
 use crate::docket::{Actor, Binding, CheckVerdict, Checks, Docket, Role};
+use crate::id::{Environment, OrganizationId, UpstreamId};
 use crate::reason::Reason;
+use crate::speech::Operation;
 
 /// Bounds of a record's lists.
 const MOST_ROLES: usize = 16;
@@ -76,12 +78,12 @@ pub(super) fn decision(envelope: &Envelope<'_>, judged: &Judgement<'_>) -> Draft
     joined(&mut line, docket);
     line.raw(r#""data":{"actor":"#);
     actor(&mut line, &docket.actor);
-    line.raw(r#","organization":"#).text_or_null(docket.organization.as_ref().map(|o| o.as_str()));
-    line.raw(r#","environment":"#).text_or_null(docket.environment.as_ref().map(|e| e.as_str()));
+    line.raw(r#","organization":"#).text_or_null(docket.organization.as_ref().map(OrganizationId::as_str));
+    line.raw(r#","environment":"#).text_or_null(docket.environment.as_ref().map(Environment::as_str));
     line.raw(r#","action":"#).word(judged.action.as_str());
     line.raw(r#","decision":"#).word(judged.decision.as_str());
-    reason(&mut line, judged.reason, &docket.checks);
-    checks(&mut line, &docket.checks);
+    reason(&mut line, judged.reason, docket.checks);
+    checks(&mut line, docket.checks);
     resource(&mut line, docket);
     prompt(&mut line, docket);
     line.raw(r#","rules":"#).list("[", docket.rules.iter().take(MOST_RULES), "]", |line, rule| {
@@ -164,7 +166,7 @@ const fn role_word(role: Role) -> &'static str {
     }
 }
 
-fn reason(line: &mut Line, reason: Option<Reason>, checks: &Checks) {
+fn reason(line: &mut Line, reason: Option<Reason>, checks: Checks) {
     match reason {
         Some(reason) => line
             .raw(r#","reason":{"code":"#)
@@ -178,7 +180,7 @@ fn reason(line: &mut Line, reason: Option<Reason>, checks: &Checks) {
     };
 }
 
-fn checks(line: &mut Line, checks: &Checks) {
+fn checks(line: &mut Line, checks: Checks) {
     let all = [
         (r#"{"identity":"#, checks.identity),
         (r#","request":"#, checks.request),
@@ -244,8 +246,8 @@ fn risk(line: &mut Line, docket: &Docket) {
 
 fn llm(line: &mut Line, docket: &Docket) {
     line.raw(r#","llm":{"dialect":"#).word(docket.dialect.as_str());
-    line.raw(r#","operation":"#).text_or_null(docket.operation.map(crate::speech::Operation::as_str));
-    line.raw(r#","upstream":"#).text_or_null(docket.upstream.as_ref().map(|u| u.as_str()));
+    line.raw(r#","operation":"#).text_or_null(docket.operation.map(Operation::as_str));
+    line.raw(r#","upstream":"#).text_or_null(docket.upstream.as_ref().map(UpstreamId::as_str));
     line.raw(r#","stream":"#).flag(docket.stream);
     line.raw(r#","max_tokens":"#).number_or_null(docket.max_tokens);
     line.raw(r#","reserved_tokens":"#).number_or_null(docket.reserved_tokens).raw("}");

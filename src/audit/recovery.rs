@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDate};
@@ -100,6 +101,7 @@ pub(super) fn recover(dir: &Path, limit_bytes: u64) -> Result<End, OpenFault> {
     if scan.tail_bytes > 0 {
         torn.push(cut(dir, &path, next, scan.good_bytes).map_err(unwritable)?);
     }
+    write_again(&path, scan.good_bytes).map_err(unwritable)?;
     let file = OpenOptions::new().append(true).open(&path).map_err(unwritable)?;
     let segments = Segments::resume(dir.to_owned(), limit_bytes, file, scan.good_bytes, scan.day);
     Ok(End { next, link, segments, torn })
@@ -171,6 +173,18 @@ fn cut(dir: &Path, segment: &Path, first: u64, good_bytes: u64) -> io::Result<To
     file.set_len(good_bytes)?;
     file.sync_all()?;
     Torn::read(first, part)
+}
+
+/// Writes the good bytes that the last write may have left again, and syncs them. What was read may stand in the page
+/// cache only: written but not synced before a crash of the process, or marked clean by a sync that failed, and then
+/// no later sync would ever write it.
+fn write_again(segment: &Path, good_bytes: u64) -> io::Result<()> {
+    let from = good_bytes.saturating_sub(LONGEST_WRITE);
+    let mut last = read_from(segment, from)?;
+    last.truncate(usize::try_from(good_bytes.saturating_sub(from)).unwrap_or(usize::MAX));
+    let file = OpenOptions::new().write(true).open(segment)?;
+    file.write_all_at(&last, from)?;
+    file.sync_all()
 }
 
 /// The tails of recoveries that were themselves interrupted: copied, but not yet in a record. A copy of (the beginning

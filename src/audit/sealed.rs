@@ -18,8 +18,9 @@ use crate::breaker::{Health, Passage};
 use crate::call::Seen;
 use crate::clock::Moment;
 use crate::config::policy::Price;
-use crate::docket::Docket;
+use crate::docket::{Docket, Refuses};
 use crate::governance::Permit;
+use crate::reason::Reason;
 
 /// What a sealed call carries: the passage. This room's tests, which cannot make one, carry a stand-in.
 pub(super) trait Carried {
@@ -54,8 +55,31 @@ impl Carried for Passage {
 /// The record could not be written, so nothing moves. All it can become is the one 503 `audit_unavailable`.
 #[derive(Debug)]
 pub struct Unsealed {
+    docket: Box<Docket>,
+}
+
+impl Unsealed {
+    pub(super) const fn new(docket: Box<Docket>) -> Self {
+        Self { docket }
+    }
+
+    /// The case file.
+    #[must_use]
+    pub const fn docket(&self) -> &Docket {
+        &self.docket
+    }
+
     /// The case file, for the reply.
-    pub docket: Box<Docket>,
+    #[must_use]
+    pub fn into_docket(self) -> Box<Docket> {
+        self.docket
+    }
+}
+
+impl Refuses for Unsealed {
+    fn reason(&self) -> Reason {
+        Reason::AuditUnavailable
+    }
 }
 
 /// Evidence that a call's decision is durable: it may go to its upstream.
@@ -88,7 +112,7 @@ impl Sealed {
 
     /// Ends the call: settles its tokens, tells the breaker, queues the outcome. Neither waits nor does I/O.
     #[must_use]
-    pub fn finish(self, outcome: &Outcome) -> Settled {
+    pub fn finish(self, outcome: Outcome) -> Settled {
         self.held.finish(outcome)
     }
 }
@@ -105,7 +129,7 @@ pub(super) async fn seal(audit: &Arc<Audit>, passage: Passage) -> Result<Sealed,
 /// the decision is on its way and must not stay without an outcome.
 pub(super) async fn hold<P: Carried>(audit: &Arc<Audit>, passage: P) -> Result<(Held<P>, Address), Unsealed> {
     let Ok([decision, outcome]) = audit.log.room::<2>(ROOM_WAIT).await else {
-        return Err(Unsealed { docket: passage.close(None, Health::Unknown) });
+        return Err(Unsealed::new(passage.close(None, Health::Unknown)));
     };
     let (id, draft, now) = let_through(audit, passage.docket());
     let written = decision.write(draft);
@@ -115,7 +139,7 @@ pub(super) async fn hold<P: Carried>(audit: &Arc<Audit>, passage: P) -> Result<(
             held.seal(audit.clock.moment().max(now));
             Ok((held, address))
         }
-        Err(Unavailable) => Err(Unsealed { docket: held.give_up() }),
+        Err(Unavailable) => Err(Unsealed::new(held.give_up())),
     }
 }
 
@@ -160,7 +184,7 @@ impl<P: Carried> Held<P> {
         &call.passage
     }
 
-    fn seal(&mut self, at: Moment) {
+    const fn seal(&mut self, at: Moment) {
         if let Some(call) = &mut self.call {
             call.sealed = Some(at);
         }
@@ -172,9 +196,9 @@ impl<P: Carried> Held<P> {
         call.passage.close(None, Health::Unknown)
     }
 
-    pub(super) fn finish(mut self, outcome: &Outcome) -> Settled {
+    pub(super) fn finish(mut self, outcome: Outcome) -> Settled {
         let Some(call) = self.call.take() else { unreachable!("a held call leaves only with its holder") };
-        call.settle(&self.audit, outcome)
+        call.settle(&self.audit, &outcome)
     }
 }
 

@@ -22,7 +22,7 @@ async fn recorded(docket: Box<Docket>, reason: Option<Reason>) -> (Value, String
     let dir = tempfile::tempdir().unwrap();
     let audit = room(dir.path());
     let answer = audit.answered(docket, Action::Check, Decision::Block, reason, 403).await.unwrap();
-    assert_eq!(answer.address.unwrap().sequence, 1);
+    assert_eq!(answer.address().unwrap().sequence, 1);
     audit.close().await.unwrap();
     let raw = lines(dir.path()).remove(0);
     (serde_json::from_str(&raw).unwrap(), raw)
@@ -132,11 +132,11 @@ async fn the_fullest_docket_still_fits_into_a_line() {
 async fn a_refusal_is_recorded_under_its_action_and_decision() {
     let dir = tempfile::tempdir().unwrap();
     let audit = room(dir.path());
-    let Recorded { action, address, .. } =
+    let answer: Recorded =
         audit.refuse(Stopped::new(docket(), Refusal::Intake(Intake::BodyTooLarge)), 413).await.unwrap();
-    assert_eq!((action, address.unwrap().sequence), (Action::Rejected, 1));
+    assert_eq!((answer.action(), answer.address().unwrap().sequence), (Action::Rejected, 1));
     let answer = audit.refuse(Stopped::new(docket(), Unauthenticated::TenantMismatch.into()), 403).await.unwrap();
-    assert_eq!(answer.action, Action::GovernanceViolation);
+    assert_eq!(answer.action(), Action::GovernanceViolation);
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn a_flood_of_bad_credentials_is_one_record_of_counts() {
     let mut addresses = 0;
     for _ in 0..450 {
         let answer = audit.refuse(Stopped::new(docket(), Unauthenticated::Invalid.into()), 401).await.unwrap();
-        addresses += u64::from(answer.address.is_some());
+        addresses += u64::from(answer.address().is_some());
     }
     assert_eq!(addresses, 200);
     assert_eq!(audit.flush_floods().await.unwrap().unwrap().sequence, 201);

@@ -39,7 +39,7 @@ async fn a_finished_call_has_a_decision_an_outcome_tokens_and_a_cost() {
     assert_eq!(address.sequence, 1);
     assert_eq!(lines(dir.path()).len(), 1, "the decision is there before the call can move");
     clock.advance(Duration::from_millis(345));
-    let settled = held.finish(&complete(Usage { input: 1000, output: 500, ..Usage::default() }));
+    let settled = held.finish(complete(Usage { input: 1000, output: 500, ..Usage::default() }));
     assert_eq!(settled.cost.as_ref().unwrap().amount.to_string(), "0.00045");
     assert_eq!(settled.duration, Duration::from_millis(345));
     assert_eq!(*fate.lock(), [Fate::Closed(Some(1500), Health::Succeeded)]);
@@ -82,7 +82,7 @@ async fn a_call_that_cannot_be_recorded_gives_everything_back() {
     let fate = fates();
     let audit = faulty_audit(dir.path(), 8, manual(), &Faults::after_writes(0));
     let unsealed = hold(&audit, StandIn::new(&fate)).await.unwrap_err();
-    assert_eq!(unsealed.docket.request_id.as_str(), "req-7f3a");
+    assert_eq!(unsealed.docket().request_id.as_str(), "req-7f3a");
     hold(&audit, StandIn::new(&fate)).await.unwrap_err();
     assert_eq!(*fate.lock(), [Fate::Closed(None, Health::Unknown); 2]);
 }
@@ -93,7 +93,7 @@ async fn a_decision_that_stays_without_its_outcome_is_reported() {
     let fate = fates();
     let audit = faulty_audit(dir.path(), 8, manual(), &Faults::after_writes(1));
     let (held, _) = hold(&audit, StandIn::new(&fate)).await.unwrap();
-    let _settled = held.finish(&complete(Usage::default()));
+    let _settled = held.finish(complete(Usage::default()));
     audit.close().await.unwrap_err();
     assert_eq!(audit.log().state().lost, 1);
     let verified = verify(dir.path()).unwrap();
