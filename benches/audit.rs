@@ -25,7 +25,6 @@ const SETTINGS: bootstrap::Audit = bootstrap::Audit {
 };
 const WAIT: Duration = Duration::from_secs(2);
 
-#[expect(clippy::disallowed_methods, reason = "a bench names its disk by the environment")]
 fn disk() -> PathBuf {
     std::env::var_os("AUDIT_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from)
 }

@@ -45,7 +45,9 @@ pub(super) fn enter(dir: &Path) -> Result<Directory, OpenFault> {
             if !segment::list(&segments).map_err(unwritable)?.is_empty() {
                 return Err(OpenFault::OriginMissing { dir: dir.to_owned() });
             }
-            make_origin(dir).map_err(unwritable)?
+            let origin = make_origin(dir).map_err(unwritable)?;
+            sync_above(dir);
+            origin
         }
         Err(cause) => return Err(unwritable(cause)),
     };
@@ -88,6 +90,14 @@ fn make_origin(dir: &Path) -> io::Result<Arc<str>> {
     std::fs::rename(&draft, dir.join("origin"))?;
     segment::sync_dir(dir)?;
     Ok(Arc::from(origin))
+}
+
+/// Makes the names of new directories durable, as far as those above may be read.
+fn sync_above(dir: &Path) {
+    for above in dir.ancestors().skip(1).take(2) {
+        // Not ours, and not every file system syncs directories: the log's own are synced with errors reported.
+        let _best_effort = segment::sync_dir(above);
+    }
 }
 
 /// The host's name where the system tells it in a file, in the characters of an origin.

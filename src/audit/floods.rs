@@ -101,6 +101,11 @@ impl Floods {
         admitted
     }
 
+    /// Whether nothing was counted since the last [`Floods::take`].
+    pub(super) fn is_calm(&self) -> bool {
+        self.suppressed.counts.is_empty()
+    }
+
     /// Takes what was counted since the last call; `None` when that is nothing.
     pub(super) fn take(&mut self) -> Option<Suppressed> {
         let taken = std::mem::take(&mut self.suppressed);

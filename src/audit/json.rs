@@ -47,7 +47,11 @@ impl Line {
 
     /// A string without its quotes.
     pub(super) fn escaped(&mut self, text: &str) -> &mut Self {
-        let text = text.get(..text.floor_char_boundary(LONGEST_TEXT)).unwrap_or_default();
+        self.whole(text.get(..text.floor_char_boundary(LONGEST_TEXT)).unwrap_or_default())
+    }
+
+    /// A string without its quotes, however long it is.
+    fn whole(&mut self, text: &str) -> &mut Self {
         if text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\') {
             return self.raw(text);
         }
@@ -134,12 +138,12 @@ impl Line {
             Value::Bool(flag) => self.flag(*flag),
             Value::Number(number) if number.is_f64() => self.text(&number.to_string()),
             Value::Number(number) => self.raw(&number.to_string()),
-            Value::String(text) => self.text(text),
+            Value::String(text) => self.raw("\"").whole(text).raw("\""),
             Value::Array(all) => self.list("[", all, "]", |line, one| {
                 line.tree(one);
             }),
             Value::Object(all) => self.list("{", all, "}", |line, (name, one)| {
-                line.text(name).raw(":").tree(one);
+                line.raw("\"").whole(name).raw("\":").tree(one);
             }),
         }
     }

@@ -185,15 +185,18 @@ impl Audit {
     /// Records the floods that were only counted since the last call; the app calls this every second and before
     /// [`Audit::close`]. `None` when there were none.
     ///
+    /// Cancel safe: what is counted stays counted until its record is queued.
+    ///
     /// # Errors
     /// [`Unavailable`] when it could not be written; the counts are kept for the next time.
     pub async fn flush_floods(&self) -> Result<Option<Address>, Unavailable> {
+        if self.floods.lock().is_calm() {
+            return Ok(None);
+        }
+        let [place] = self.log.room::<1>(ROOM_WAIT).await?;
         let Some(suppressed) = self.floods.lock().take() else { return Ok(None) };
-        let written = async {
-            let [place] = self.log.room::<1>(ROOM_WAIT).await?;
-            place.write(record::suppressed(&self.envelope("portcullis.suppressed.v1"), &suppressed)).await
-        };
-        let answer = written.await;
+        let draft = record::suppressed(&self.envelope("portcullis.suppressed.v1"), &suppressed);
+        let answer = place.write(draft).await;
         if answer.is_err() {
             self.floods.lock().put_back(&suppressed);
         }

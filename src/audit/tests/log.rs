@@ -245,7 +245,7 @@ async fn a_segment_is_closed_at_its_size_and_at_midnight() {
     };
     let before = names();
     assert!(before.len() >= 2 && before[0] == "00000000000000000001.jsonl", "{before:?}");
-    clock.advance(Duration::from_secs(24 * 3600));
+    clock.advance(Duration::from_hours(24));
     append(&log, 5).await.unwrap();
     assert_eq!(names().last().unwrap(), "00000000000000000006.jsonl");
     log.close().await.unwrap();
@@ -287,8 +287,8 @@ async fn a_draft_that_would_make_too_long_a_line_is_not_taken() {
     let dir = tempfile::tempdir().unwrap();
     let (log, _) = Log::open(dir.path(), settings(Durability::Group, 2), system()).unwrap();
     let [place] = log.room(SOON).await.unwrap();
-    let long = crate::audit::Draft::new(vec![b'x'; 60 * 1024], 1);
-    assert_eq!(place.write(long).await, Err(Unavailable));
+    let too_much = crate::audit::Draft::new(vec![b'x'; 60 * 1024], 1);
+    assert_eq!(place.write(too_much).await, Err(Unavailable));
     assert_eq!(log.free_places(), 2);
     assert_eq!(append(&log, 1).await, Ok(1));
 }
