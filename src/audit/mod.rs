@@ -13,6 +13,7 @@ mod json;
 mod lines;
 mod log;
 mod outcome;
+mod queue;
 mod record;
 mod recovery;
 mod sealed;
@@ -23,8 +24,9 @@ mod writer;
 
 pub use action::{Action, Decision};
 pub use chain::{BadLine, LONGEST_LINE};
-pub use log::{Address, Log, LogState, OpenFault, Opened, Place, Unavailable, Written};
+pub use log::{Log, LogState, OpenFault, Opened};
 pub use outcome::{Cost, End, Outcome, Settled};
+pub use queue::{Address, Place, Unavailable, Written};
 pub use record::GovernanceAct;
 pub use recovery::Torn;
 pub use sealed::{Sealed, Unsealed};

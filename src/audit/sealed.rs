@@ -10,8 +10,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::action::{Action, Decision};
-use super::log::{Address, Place, Unavailable};
+
 use super::outcome::{self, End, Figures, Outcome, Settled};
+use super::queue::{Address, Place, Unavailable};
 use super::record::{self, Envelope, Judgement};
 use super::{Audit, ROOM_WAIT};
 use crate::breaker::{Health, Passage};

@@ -7,7 +7,7 @@
 use std::io;
 
 use super::chain::{LONGEST_LINE, Link, SEQUENCE_DIGITS};
-use super::log::{Item, Shared};
+use super::queue::{Item, Shared};
 use super::segment::Device;
 use crate::clock::SharedClock;
 use crate::config::bootstrap::Durability;
