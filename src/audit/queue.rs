@@ -223,7 +223,7 @@ impl Place {
     }
 
     /// Queues a record at once and does not ask what becomes of it: no I/O, no waiting. What the log does not take any
-    /// more is counted in [`LogState::lost`].
+    /// more is counted in [`super::LogState::lost`].
     pub fn post(mut self, draft: Draft) {
         let Some(shared) = self.shared.take() else { return };
         if shared.push(draft, None).is_err() {
