@@ -162,6 +162,8 @@ pub struct Docket {
     pub route: Option<&'static str>,
     /// Bytes of the request body as received.
     pub bytes_in: u64,
+    /// The peer's address, to tell floods apart; it stands in no record. `None` on a Unix socket.
+    pub peer: Option<std::net::IpAddr>,
     /// Who acts.
     pub actor: Actor,
     /// Whose policy governs.
@@ -219,6 +221,7 @@ impl Docket {
             method,
             route: None,
             bytes_in: 0,
+            peer: None,
             actor: Actor::Anonymous,
             tenant: None,
             organization: None,

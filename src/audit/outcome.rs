@@ -1,0 +1,197 @@
+//! What became of a call that was let through: its outcome record, tokens and cost.
+
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::json::Line;
+use super::record::{Envelope, joined, subject};
+use super::writer::Draft;
+use crate::breaker::Health;
+use crate::call::{Seen, Usage};
+use crate::config::policy::Price;
+use crate::docket::Docket;
+use crate::id::{TenantId, UpstreamId};
+use crate::speech::Operation;
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// The answer came to its own end.
+    Complete,
+    /// The upstream failed or broke off.
+    Failed,
+    /// The client left.
+    Cancelled,
+    /// The output guard refused the answer.
+    Refused,
+}
+
+impl End {
+    /// The end as it stands in records and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What the edge saw of a call's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// How it ended.
+    pub end: End,
+    /// The upstream's status, when it answered.
+    pub status: Option<u16>,
+    /// What was seen of the answer.
+    pub seen: Seen,
+    /// From sealing to the first byte of the answer's body.
+    pub first_byte_after: Option<Duration>,
+    /// What the breaker is told.
+    pub health: Health,
+}
+
+/// What a call cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cost {
+    /// The amount, without trailing zeros.
+    pub amount: Decimal,
+    /// ISO 4217 code.
+    pub currency: String,
+}
+
+/// What a call is settled at, for metrics.
+#[derive(Debug)]
+pub struct Settled {
+    /// The call's case file.
+    pub docket: Box<Docket>,
+    /// How it ended.
+    pub end: End,
+    /// Tokens.
+    pub usage: Usage,
+    /// What they cost; `None` when the model has no price.
+    pub cost: Option<Cost>,
+    /// From sealing to the end.
+    pub duration: Duration,
+}
+
+/// The tokens a call is charged: the provider's count; else a guess from the text that went in and the bytes that came out.
+///
+/// A call whose upstream answered with an error, or failed without any answer, is charged nothing: no provider bills
+/// it. Counting tokens costs none.
+pub(super) fn usage(outcome: &Outcome, operation: Option<Operation>, input: impl FnOnce() -> u64) -> Usage {
+    if let Some(usage) = outcome.seen.usage {
+        return usage;
+    }
+    let refused = outcome.status.is_some_and(|status| status >= 400);
+    let unanswered = outcome.end == End::Failed && outcome.status.is_none();
+    if refused || unanswered || operation == Some(Operation::CountTokens) {
+        return Usage { estimated: true, ..Usage::default() };
+    }
+    let output = if outcome.seen.bytes == 0 { 0 } else { outcome.seen.estimated_output_tokens() };
+    Usage { input: input(), output, cached: 0, reasoning: 0, estimated: true }
+}
+
+/// `(input · price + output · price) / 1,000,000`, exact. `None` where a figure does not fit 96 bits.
+pub(super) fn cost(usage: Usage, price: &Price) -> Option<Cost> {
+    let input = Decimal::from(usage.input).checked_mul(price.input_per_million)?;
+    let output = Decimal::from(usage.output).checked_mul(price.output_per_million)?;
+    let amount = input.checked_add(output)?.checked_div(Decimal::from(1_000_000_u32))?.normalize();
+    Some(Cost { amount, currency: price.currency.clone() })
+}
+
+/// The outcome's figures, as the record has them.
+#[derive(Debug)]
+pub(super) struct Figures<'a> {
+    pub(super) decision: Uuid,
+    pub(super) outcome: &'a Outcome,
+    pub(super) usage: Usage,
+    pub(super) cost: Option<&'a Cost>,
+    pub(super) duration: Duration,
+}
+
+/// The outcome record.
+pub(super) fn record(envelope: &Envelope<'_>, docket: &Docket, figures: &Figures<'_>) -> Draft {
+    let (mut line, split) = envelope.open(896, |line| subject(line, docket));
+    joined(&mut line, docket);
+    line.raw(r#""causationid":"#).uuid(figures.decision);
+    line.raw(r#","data":{"request_id":"#).text(docket.request_id.as_str());
+    line.raw(r#","tenant":"#).text_or_null(docket.tenant.as_ref().map(TenantId::as_str));
+    line.raw(r#","model":"#).text_or_null(docket.resource.as_ref().map(|r| r.id.as_str()));
+    line.raw(r#","upstream":"#).text_or_null(docket.upstream.as_ref().map(UpstreamId::as_str));
+    line.raw(r#","status":"#).number_or_null(figures.outcome.status);
+    tokens(&mut line, figures.usage);
+    match figures.cost {
+        Some(cost) => {
+            let amount = cost.amount.to_string();
+            line.raw(r#","cost":{"amount":"#).word(&amount).raw(r#","currency":"#).text(&cost.currency).raw("}")
+        }
+        None => line.raw(r#","cost":null"#),
+    };
+    line.raw(r#","ttft_ms":"#).number_or_null(figures.outcome.first_byte_after.map(millis));
+    line.raw(r#","duration_ms":"#).number(millis(figures.duration));
+    line.raw(r#","bytes_out":"#).number(figures.outcome.seen.bytes);
+    line.raw(r#","end":"#).word(figures.outcome.end.as_str()).raw("}}");
+    Draft::new(line.into_bytes(), split)
+}
+
+fn tokens(line: &mut Line, usage: Usage) {
+    line.raw(r#","usage":{"input":"#).number(usage.input).raw(r#","output":"#).number(usage.output);
+    line.raw(r#","cached":"#).number(usage.cached).raw(r#","reasoning":"#).number(usage.reasoning);
+    line.raw(r#","estimated":"#).flag(usage.estimated).raw("}");
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{End, Outcome, cost, usage};
+    use crate::breaker::Health;
+    use crate::call::{Seen, Usage};
+    use crate::config::policy::Price;
+    use crate::speech::Operation;
+
+    fn ended(end: End, status: Option<u16>, seen: Seen) -> Outcome {
+        Outcome { end, status, seen, first_byte_after: None, health: Health::Unknown }
+    }
+
+    #[test]
+    fn a_cost_is_exact_and_has_no_trailing_zeros() {
+        let price = Price {
+            currency: "USD".to_owned(),
+            input_per_million: "0.15".parse().unwrap(),
+            output_per_million: "0.60".parse().unwrap(),
+        };
+        let used = Usage { input: 1000, output: 500, ..Usage::default() };
+        assert_eq!(cost(used, &price).unwrap().amount.to_string(), "0.00045");
+        assert_eq!(cost(Usage::default(), &price).unwrap().amount.to_string(), "0");
+        let absurd = Usage { input: u64::MAX, output: u64::MAX, ..Usage::default() };
+        let dear = Price { input_per_million: rust_decimal::Decimal::MAX, ..price };
+        assert_eq!(cost(absurd, &dear), None);
+    }
+
+    #[test]
+    fn the_providers_count_is_taken_as_it_is() {
+        let counted = Usage { input: 7, output: 3, ..Usage::default() };
+        let seen = Seen { usage: Some(counted), ..Seen::default() };
+        assert_eq!(usage(&ended(End::Cancelled, Some(200), seen), None, || 99), counted);
+    }
+
+    #[test]
+    fn a_cancelled_call_is_charged_the_guess_of_its_input_and_a_failed_one_nothing() {
+        let none = Seen::default();
+        let guess = usage(&ended(End::Cancelled, None, none), Some(Operation::Chat), || 99);
+        assert_eq!((guess.input, guess.output, guess.estimated), (99, 0, true));
+        for (end, status) in [(End::Failed, None), (End::Complete, Some(400)), (End::Failed, Some(500))] {
+            assert_eq!(usage(&ended(end, status, none), Some(Operation::Chat), || 99).input, 0);
+        }
+        assert_eq!(usage(&ended(End::Complete, Some(200), none), Some(Operation::CountTokens), || 99).input, 0);
+    }
+}

@@ -1,0 +1,271 @@
+//! The bounded queue in front of the writer, and the places in it.
+//!
+//! A [`Place`] is taken first, with a deadline (`log`); giving a record to it then neither waits nor fails for want of
+//! room, so an outcome can be written from `Drop`. Places are free again when the writer has synced the record.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::writer::{Draft, LONGEST_DRAFT};
+use crate::clock::{Moment, SharedClock};
+use crate::config::bootstrap::{self, Durability};
+
+/// The log takes no record: it failed, it is closed, or there was no room in time. The one answer is 503
+/// `audit_unavailable`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the audit log takes no record")]
+pub struct Unavailable;
+
+/// Where a record stands; shown as `origin#sequence`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// Whose log.
+    pub origin: Arc<str>,
+    /// Which record.
+    pub sequence: u64,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.origin, self.sequence)
+    }
+}
+
+/// One record on its way to the writer.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) draft: Draft,
+    waiter: Option<oneshot::Sender<()>>,
+    queued_at: Moment,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    Closing,
+    Failed,
+}
+
+#[derive(Debug)]
+struct Queue {
+    items: Vec<Item>,
+    next: u64,
+    phase: Phase,
+    writer_sleeps: bool,
+}
+
+type Observer = Box<dyn Fn(Duration) + Send + Sync>;
+
+/// What callers and the writer share.
+pub(super) struct Shared {
+    pub(super) origin: Arc<str>,
+    durability: Durability,
+    clock: SharedClock,
+    queue: Mutex<Queue>,
+    work: Condvar,
+    pub(super) places: Semaphore,
+    pub(super) durable: AtomicU64,
+    pub(super) lost: AtomicU64,
+    pub(super) observer: OnceLock<Observer>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// An empty queue whose first record gets the sequence `next`.
+    pub(super) fn new(origin: Arc<str>, settings: bootstrap::Audit, clock: SharedClock, next: u64) -> Self {
+        let queue = Queue { items: Vec::new(), next, phase: Phase::Open, writer_sleeps: false };
+        Self {
+            origin,
+            durability: settings.durability,
+            clock,
+            queue: Mutex::new(queue),
+            work: Condvar::new(),
+            places: Semaphore::new(settings.queue.min(Semaphore::MAX_PERMITS)),
+            durable: AtomicU64::new(next.saturating_sub(1)),
+            lost: AtomicU64::new(0),
+            observer: OnceLock::new(),
+        }
+    }
+
+    /// Waits for places, all at once or none.
+    pub(super) async fn room<const N: usize>(self: &Arc<Self>, wait: Duration) -> Result<[Place; N], Unavailable> {
+        let count = u32::try_from(N).map_err(|_| Unavailable)?;
+        let permit = match self.places.try_acquire_many(count) {
+            Ok(permit) => permit,
+            Err(_) => tokio::time::timeout(wait, self.places.acquire_many(count))
+                .await
+                .map_err(|_| Unavailable)?
+                .map_err(|_| Unavailable)?,
+        };
+        permit.forget();
+        Ok(std::array::from_fn(|_| Place { shared: Some(Arc::clone(self)) }))
+    }
+
+    /// The sequence that is next, and whether the log takes records.
+    pub(super) fn standing(&self) -> (u64, Phase) {
+        let queue = self.queue.lock();
+        (queue.next, queue.phase)
+    }
+
+    /// Waits for records and takes all there are; `false` when there will be no more.
+    pub(super) fn take(&self, into: &mut Vec<Item>) -> bool {
+        let mut queue = self.queue.lock();
+        loop {
+            if !queue.items.is_empty() {
+                std::mem::swap(&mut queue.items, into);
+                return true;
+            }
+            if queue.phase != Phase::Open {
+                return false;
+            }
+            queue.writer_sleeps = true;
+            self.work.wait(&mut queue);
+            queue.writer_sleeps = false;
+        }
+    }
+
+    /// Answers a group that is on stable storage and frees its places.
+    pub(super) fn acknowledge(&self, group: &mut [Item], now: Moment) {
+        self.durable.fetch_add(u64::try_from(group.len()).unwrap_or_default(), Ordering::Release);
+        for item in group.iter_mut() {
+            // Whoever waited may have left; the record stands all the same.
+            let _gone = item.waiter.take().map(|waiter| waiter.send(()));
+        }
+        self.places.add_permits(group.len());
+        if let Some(observe) = self.observer.get() {
+            for item in group.iter() {
+                observe(now.since(item.queued_at));
+            }
+        }
+    }
+
+    /// Ends the log: all waiters and later callers are told that it is unavailable.
+    pub(super) fn fail(&self) {
+        let waiting = {
+            let mut queue = self.queue.lock();
+            queue.phase = Phase::Failed;
+            std::mem::take(&mut queue.items)
+        };
+        self.places.close();
+        drop(waiting);
+    }
+
+    /// Takes no more records; the writer ends when it has written what is queued.
+    pub(super) fn close(&self) {
+        self.places.close();
+        let mut queue = self.queue.lock();
+        if queue.phase == Phase::Open {
+            queue.phase = Phase::Closing;
+        }
+        drop(queue);
+        self.work.notify_one();
+    }
+
+    /// Queues a record and gives its sequence: the order of the queue is the order of the log.
+    fn push(&self, draft: Draft, waiter: Option<oneshot::Sender<()>>) -> Result<u64, Unavailable> {
+        if draft.len() > LONGEST_DRAFT {
+            return Err(Unavailable);
+        }
+        let item = Item { draft, waiter, queued_at: self.clock.moment() };
+        let mut queue = self.queue.lock();
+        if queue.phase != Phase::Open {
+            return Err(Unavailable);
+        }
+        let sequence = queue.next;
+        queue.next = sequence.saturating_add(1);
+        queue.items.push(item);
+        let wake = std::mem::take(&mut queue.writer_sleeps);
+        drop(queue);
+        if wake {
+            self.work.notify_one();
+        }
+        Ok(sequence)
+    }
+}
+
+/// Room for one record; free again when dropped.
+#[derive(Debug)]
+pub struct Place {
+    shared: Option<Arc<Shared>>,
+}
+
+impl Place {
+    /// Queues a record at once; the answer comes when it is durable (with `async`: at once).
+    ///
+    /// Dropping the answer does not take the record back.
+    pub fn write(mut self, draft: Draft) -> Written {
+        let Some(shared) = self.shared.take() else { return Written(Waiting::Refused) };
+        let (waiter, durable) = match shared.durability {
+            Durability::Async => (None, None),
+            Durability::Sync | Durability::Group => Some(oneshot::channel()).unzip(),
+        };
+        match (shared.push(draft, waiter), durable) {
+            (Err(Unavailable), _) => {
+                shared.places.add_permits(1);
+                Written(Waiting::Refused)
+            }
+            (Ok(sequence), Some(durable)) => Written(Waiting::Durable { shared, sequence, durable }),
+            (Ok(sequence), None) => Written(Waiting::Queued { shared, sequence }),
+        }
+    }
+
+    /// Queues a record at once and does not ask what becomes of it: no I/O, no waiting. What the log does not take any
+    /// more is counted in [`super::LogState::lost`].
+    pub fn post(mut self, draft: Draft) {
+        let Some(shared) = self.shared.take() else { return };
+        if shared.push(draft, None).is_err() {
+            shared.places.add_permits(1);
+            shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.take() {
+            shared.places.add_permits(1);
+        }
+    }
+}
+
+/// The answer to a queued record.
+#[derive(Debug)]
+#[must_use = "a record counts only when this has answered"]
+pub struct Written(Waiting);
+
+#[derive(Debug)]
+enum Waiting {
+    Refused,
+    Queued { shared: Arc<Shared>, sequence: u64 },
+    Durable { shared: Arc<Shared>, sequence: u64, durable: oneshot::Receiver<()> },
+}
+
+impl Future for Written {
+    type Output = Result<Address, Unavailable>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let (shared, sequence) = match &mut self.0 {
+            Waiting::Refused => return Poll::Ready(Err(Unavailable)),
+            Waiting::Queued { shared, sequence } => (shared, *sequence),
+            Waiting::Durable { shared, sequence, durable } => match Pin::new(durable).poll(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Unavailable)),
+                Poll::Ready(Ok(())) => (shared, *sequence),
+            },
+        };
+        Poll::Ready(Ok(Address { origin: Arc::clone(&shared.origin), sequence }))
+    }
+}
