@@ -3,6 +3,8 @@
 //! Strict by design: a body that two parsers could read differently has no reading here. Nothing in this room does
 //! I/O; it also reads what comes back (`answer`): usage, finish, output size.
 
+mod json;
+
 use std::ops::Range;
 
 use bytes::Bytes;
