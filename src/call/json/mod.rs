@@ -177,6 +177,25 @@ impl<'d> Value<'d> {
         self.kind() == Kind::Null
     }
 
+    /// Whether it is a list or an object.
+    pub(crate) fn is_container(self) -> bool {
+        matches!(self.kind(), Kind::List | Kind::Object)
+    }
+
+    /// Whether its bytes as written may differ from what they say: exact for strings, by a search for containers.
+    pub(crate) fn may_have_escapes(self) -> bool {
+        match self.kind() {
+            Kind::EscapedText => true,
+            Kind::List | Kind::Object => memchr::memchr(b'\\', self.raw().as_bytes()).is_some(),
+            Kind::Null | Kind::True | Kind::False | Kind::Number | Kind::Text => false,
+        }
+    }
+
+    /// The document's bytes in `range`.
+    pub(crate) fn within(self, range: Range<usize>) -> &'d str {
+        self.document.text.get(range).unwrap_or_default()
+    }
+
     pub(crate) fn is_text(self) -> bool {
         matches!(self.kind(), Kind::Text | Kind::EscapedText)
     }
@@ -241,6 +260,11 @@ impl<'d> Name<'d> {
         } else {
             self.text() == name
         }
+    }
+
+    /// The name as a value: a string.
+    pub(crate) const fn value(self) -> Value<'d> {
+        self.0
     }
 
     /// The byte at which it begins.
