@@ -171,13 +171,13 @@ impl Tally {
     fn take_kind(&mut self, kind: &[u8], data: &[u8]) {
         match kind {
             b"content_block_delta" => self.events += 1,
-            b"message_start" => self.take_usage(data, Some("message")),
-            b"message_delta" => self.take_usage(data, None),
-            b"message_stop" => self.ended = true,
+            b"message_start" => _ = self.take_usage(data, Some("message")),
+            b"message_delta" => _ = self.take_usage(data, None),
+            // An end counts only when its event is whole: a stream may be cut inside it.
+            b"message_stop" => self.ended |= Document::read(data).is_ok(),
             b"error" => self.failed = true,
             b"response.completed" | b"response.incomplete" | b"response.failed" => {
-                self.take_usage(data, Some("response"));
-                self.ended = true;
+                self.ended |= self.take_usage(data, Some("response"));
                 self.failed |= kind == b"response.failed";
             }
             kind if kind.ends_with(b".delta") => self.events += 1,
@@ -185,12 +185,14 @@ impl Tally {
         }
     }
 
-    fn take_usage(&mut self, data: &[u8], inside: Option<&str>) {
-        let Ok(document) = Document::read(data) else { return };
+    /// Takes the usage of an event in; answers whether the event is whole.
+    fn take_usage(&mut self, data: &[u8], inside: Option<&str>) -> bool {
+        let Ok(document) = Document::read(data) else { return false };
         let holder = inside.map_or(Some(document.root()), |name| document.root().member(name));
         if let Some(report) = holder.and_then(|holder| holder.member("usage")) {
             self.counts.take(report);
         }
+        true
     }
 }
 

@@ -479,7 +479,8 @@ proptest! {
         if let Ok(call) = read_with(CHAT, &[JSON], body.clone()) {
             let last: Serde = serde_json::from_str(&body).expect("JSON");
             prop_assert_eq!(last["model"].as_str(), Some(call.model().as_str()));
-            prop_assert_eq!(first_wins(&body).as_deref(), Some(call.model().as_str()));
+            let first = first_wins(&body);
+            prop_assert_eq!(first.as_deref(), Some(call.model().as_str()));
         }
     }
 

@@ -44,17 +44,17 @@ const RESPONSES_STREAM: &str = concat!(
 
 #[test]
 fn a_whole_answers_usage_is_its_top_level_member() {
-    let seen = |dialect, operation, text: &str| self::seen(dialect, operation, false, &[text.as_bytes()]);
-    let chat = seen(Dialect::OpenAi, Operation::Chat, CHAT);
+    let look = |dialect, operation, text: &str| seen(dialect, operation, false, &[text.as_bytes()]);
+    let chat = look(Dialect::OpenAi, Operation::Chat, CHAT);
     assert_eq!(chat.usage, usage(11, 7, 3, 5));
     assert!(chat.finished && !chat.failed);
     let text = r#"{"type":"message","usage":{"input_tokens":10,"cache_creation_input_tokens":4,
         "cache_read_input_tokens":6,"output_tokens":15,"cache_creation":{"a":1}}}"#;
-    assert_eq!(seen(Dialect::Anthropic, Operation::Chat, text).usage, usage(20, 15, 6, 0));
+    assert_eq!(look(Dialect::Anthropic, Operation::Chat, text).usage, usage(20, 15, 6, 0));
     let text = r#"{"data":[{"embedding":[0.1,-2e-3]}],"usage":{"prompt_tokens":8,"total_tokens":8}}"#;
-    assert_eq!(seen(Dialect::OpenAi, Operation::Embeddings, text).usage, usage(8, 0, 0, 0));
+    assert_eq!(look(Dialect::OpenAi, Operation::Embeddings, text).usage, usage(8, 0, 0, 0));
     let text = r#"{"usage":{"input_tokens":5,"output_tokens":8,"output_tokens_details":{"reasoning_tokens":4}}}"#;
-    assert_eq!(seen(Dialect::OpenAi, Operation::Responses, text).usage, usage(5, 8, 0, 4));
+    assert_eq!(look(Dialect::OpenAi, Operation::Responses, text).usage, usage(5, 8, 0, 4));
 }
 
 #[test]
