@@ -220,7 +220,7 @@ pub(crate) static CHAT: Endpoint = Endpoint {
 
 static CHAT_SHAPE: Shape = Shape {
     roles: &["user", "assistant", "system", "tool", "developer", "function"],
-    parts: &["text", "image_url", "input_audio", "file", "refusal", "content", "thinking", "audio_url", "video_url"],
+    parts: &["text", "image_url", "input_audio", "file", "refusal", "thinking", "audio_url", "video_url"],
     tools: &["function", "custom"],
     untyped_tools: false,
 };
@@ -397,3 +397,6 @@ static MESSAGES_SHAPE: Shape = Shape {
     tools: &["custom", "bash_2*", "text_editor_2*", "computer_2*", "memory_2*", "tool_search_tool_*"],
     untyped_tools: true,
 };
+
+#[cfg(test)]
+mod tests;

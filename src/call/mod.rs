@@ -93,6 +93,20 @@ impl Call {
         Ok(call)
     }
 
+    /// A call of tenant `acme` with this JSON body, for the tests of later rooms.
+    #[cfg(test)]
+    pub(crate) fn for_tests(path: &str, head: &[(&'static str, &'static str)], body: &str) -> Self {
+        let json = [("content-type", "application/json")];
+        let field = |(name, value): &(&'static str, &'static str)| {
+            (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
+        };
+        let headers = json.iter().chain(head).map(field).collect();
+        let clock = crate::clock::ManualClock::at(chrono::DateTime::UNIX_EPOCH);
+        let arrival = crate::arrival::Arrival::receive(http::Method::POST, path, None, headers, &clock);
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        Self::read(Caller::for_tests(arrival), body).unwrap_or_else(|stopped| panic!("not read: {}", stopped.why))
+    }
+
     /// Writes what was read into the docket.
     fn describe(&mut self) {
         let (stream, max_tokens) = (self.stream(), self.max_output_tokens());

@@ -87,10 +87,10 @@ impl Events {
 
     /// Keeps part of a line. Of an event that is too large, only so much that the line is not taken for a blank one.
     fn keep(&mut self, part: &[u8]) {
-        let fits = self.size <= LARGEST_EVENT;
-        let part = if fits || !self.line.is_empty() { part } else { part.get(..1).unwrap_or_default() };
-        if fits || self.line.is_empty() {
+        if self.size <= LARGEST_EVENT {
             self.line.extend_from_slice(part);
+        } else if self.line.is_empty() {
+            self.line.extend_from_slice(part.get(..1).unwrap_or_default());
         }
     }
 

@@ -6,10 +6,13 @@ use super::{Dialect, Operation, Seen, Usage, Watch};
 
 fn seen(dialect: Dialect, operation: Operation, stream: bool, chunks: &[&[u8]]) -> Seen {
     let mut watch = Watch::new(dialect, operation, stream);
-    chunks.iter().for_each(|chunk| watch.feed(chunk));
+    for chunk in chunks {
+        watch.feed(chunk);
+    }
     watch.seen(true)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what is seen is an option")]
 fn usage(input: u64, output: u64, cached: u64, reasoning: u64) -> Option<Usage> {
     Some(Usage { input, output, cached, reasoning, estimated: false })
 }
@@ -125,7 +128,7 @@ fn error_events_are_failures() {
 
 #[test]
 fn output_is_estimated_by_events_and_never_less_than_bytes_suggest() {
-    let estimate = |events, bytes| Seen { events, bytes, ..Seen::default() }.estimated_output_tokens();
+    let estimate = |events, bytes| Seen { bytes, events, ..Seen::default() }.estimated_output_tokens();
     assert_eq!(estimate(0, 4000), 1000);
     assert_eq!(estimate(100, 25_000), 100);
     assert_eq!(estimate(1, 8256), 2000);

@@ -10,13 +10,20 @@ const LONGEST_USAGE: usize = 16 * 1024;
 
 const NAME: &[u8] = b"usage";
 
+/// Where a byte stands.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Place {
+    #[default]
+    Outside,
+    InString,
+    AfterBackslash,
+}
+
 /// Follows one document.
 #[derive(Default)]
 pub(super) struct Scanner {
     depth: u32,
-    in_string: bool,
-    /// The last byte was a backslash inside a string.
-    escaped: bool,
+    place: Place,
     /// The next string at depth 1 is a member's name.
     at_name: bool,
     /// How much of the current name has matched, or `None` when it is another name.
@@ -37,7 +44,7 @@ impl Scanner {
         let mut rest = chunk;
         while !rest.is_empty() {
             let kept_before = self.keeping;
-            let taken = if self.in_string { self.in_text(rest) } else { self.outside(rest) };
+            let taken = if self.place == Place::Outside { self.outside(rest) } else { self.in_text(rest) };
             let (now, after) = rest.split_at(taken.clamp(1, rest.len()));
             // The colon before the value and the comma or brace after it are not the value's.
             if kept_before && self.keeping {
@@ -63,8 +70,8 @@ impl Scanner {
 
     /// Follows a string; answers how many bytes were followed.
     fn in_text(&mut self, rest: &[u8]) -> usize {
-        if self.escaped {
-            self.escaped = false;
+        if self.place == Place::AfterBackslash {
+            self.place = Place::InString;
             return 1;
         }
         let end = memchr2(b'"', b'\\', rest);
@@ -78,11 +85,11 @@ impl Scanner {
         match end {
             None => rest.len(),
             Some(at) if rest.get(at) == Some(&b'"') => {
-                self.in_string = false;
+                self.place = Place::Outside;
                 at + 1
             }
             Some(at) => {
-                self.escaped = true;
+                self.place = Place::AfterBackslash;
                 self.matched = None;
                 at + 1
             }
@@ -95,7 +102,7 @@ impl Scanner {
         let Some(byte) = rest.get(skipped) else { return skipped };
         match byte {
             b'"' => {
-                self.in_string = true;
+                self.place = Place::InString;
                 self.matched = Some(0);
             }
             b'{' | b'[' => {

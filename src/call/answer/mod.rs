@@ -158,13 +158,11 @@ impl Tally {
     /// An event of Anthropic's messages or OpenAI's responses: its type says what it is.
     fn take_typed(&mut self, event: Event<'_>) {
         let kind = if event.name.is_empty() { leading_type(event.data) } else { Some(event.name) };
-        match kind {
-            Some(kind) => self.take_kind(kind, event.data),
-            None => {
-                let Ok(document) = Document::read(event.data) else { return };
-                let kind = document.root().member("type").and_then(Value::text);
-                self.take_kind(kind.unwrap_or_default().as_bytes(), event.data);
-            }
+        if let Some(kind) = kind {
+            self.take_kind(kind, event.data);
+        } else if let Ok(document) = Document::read(event.data) {
+            let kind = document.root().member("type").and_then(Value::text);
+            self.take_kind(kind.unwrap_or_default().as_bytes(), event.data);
         }
     }
 
