@@ -79,6 +79,49 @@ fn every_legitimate_call_passes_with_its_bytes_unchanged() {
 }
 
 #[test]
+fn no_legitimate_call_passes_with_something_ungoverned_added() {
+    // Where the member goes in, and what goes in. Tool arguments and schemas are left alone: there it means nothing.
+    let additions = [
+        (
+            "{\"model\":",
+            "{\"@\":\"x\",\"model\":",
+            &["fallbacks", "api_base", "previous_response_id", "Model", "brand_new"][..],
+        ),
+        ("{\"role\":", "{\"@\":\"x\",\"role\":", &["model", "provider", "file_id", "url", "server_url", "Role"]),
+        (
+            "{\"type\":\"text\",\"text\"",
+            "{\"@\":\"x\",\"type\":\"text\",\"text\"",
+            &["model", "file_id", "url", "Text"],
+        ),
+        (
+            "{\"type\":\"function\",\"function\":{",
+            "{\"type\":\"function\",\"@\":\"x\",\"function\":{",
+            &["model", "server_url", "Type"],
+        ),
+        (
+            "{\"type\":\"function\",\"function\":{",
+            "{\"type\":\"function\",\"function\":{\"@\":\"x\",",
+            &["model", "file_ids"],
+        ),
+        ("{\"name\":\"f\",\"description\"", "{\"@\":\"x\",\"name\":\"f\",\"description\"", &["model", "container"]),
+    ];
+    let mut count = 0;
+    for case in cases(include_str!("../../tests/cases/call/forwarded.txt"), 3) {
+        let [_, path, body] = case[..] else { panic!("three columns: {case:?}") };
+        for (before, after, names) in additions {
+            for name in names.iter().filter(|_| body.contains(before)) {
+                let changed = body.replacen(before, &after.replace('@', name), 1);
+                let in_choice = changed.contains(&format!("\"tool_choice\":{}", after.replace('@', name)));
+                let found = refusal(read_with(path, &[JSON], changed.clone()));
+                assert!(found != "forwarded" || in_choice, "{changed}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 200, "{count}");
+}
+
+#[test]
 fn bytes_that_are_no_utf_8_json_are_refused() {
     let body = r#"{"model":"rogue-model","messages":[]}"#;
     let utf16 = |to: fn(u16) -> [u8; 2]| body.encode_utf16().flat_map(to).collect::<Vec<u8>>();
