@@ -1,74 +1,119 @@
-//! What is asked: one pure reader per dialect turns the judged bytes into a [`Call`].
+//! What is asked: one pure reader turns the judged bytes into a [`Call`], by each endpoint's list of members.
 //!
 //! Strict by design: a body that two parsers could read differently has no reading here. Nothing in this room does
-//! I/O; it also reads what comes back (`answer`): usage, finish, output size.
+//! I/O; it also reads what comes back (`answer`): usage, finish, output size. `pipeline` calls it with a
+//! [`Caller`] and the whole body; `governance` consumes the evidence.
 
+mod answer;
+mod content;
+mod fold;
+mod head;
+mod json;
+mod members;
+mod metadata;
+mod own;
+mod prompt;
+mod reader;
+mod sse;
+mod texts;
+mod unreadable;
+mod usage;
+
+pub use answer::{Seen, Watch};
+pub use metadata::{Fact, Metadata};
+pub use own::{CheckAsk, EvaluateAsk, ListAsk};
+pub use prompt::PromptClaim;
+pub use unreadable::Unreadable;
+pub use usage::Usage;
+
+use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
-use crate::docket::{Docket, Refuses};
+use self::members::Endpoint;
+use self::texts::Texts;
+use crate::docket::{CheckVerdict, Docket, Stopped};
 use crate::id::{ClaimedModel, TenantId};
 use crate::identity::Caller;
 use crate::reason::Reason;
+use crate::route::Route;
 use crate::speech::{Operation, Source};
 
 /// Evidence that a caller's bytes were read whole, in exactly one way. Owns the bytes.
-#[derive(Debug)]
 pub struct Call {
     caller: Caller,
     body: Bytes,
+    route: &'static Route,
     reading: Reading,
+    metadata: Metadata,
 }
 
-/// Why a request was not read. `place` says where and what kind, never what the content was.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place}")]
-pub struct Unreadable {
-    reason: Reason,
-    place: String,
-}
-
-impl Refuses for Unreadable {
-    fn reason(&self) -> Reason {
-        self.reason
+/// Shows sizes only: the body is content.
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Call({} {}, {} bytes, {:?})",
+            self.route.method,
+            self.route.path,
+            self.body.len(),
+            self.reading.texts
+        )
     }
 }
 
-/// What a dialect's reader found in the bytes.
+/// What the reader found in the body.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    pub(crate) model: ClaimedModel,
+    model: ClaimedModel,
     /// Where the model's JSON string stands in the body, quotes included.
-    pub(crate) model_at: Range<usize>,
-    pub(crate) stream: bool,
-    /// The output bound that the call names, in tokens.
-    pub(crate) max_output_tokens: Option<u64>,
-    /// How many answers it asks for (`n`), at least 1; multiplies the output bound.
-    pub(crate) choices: u64,
-    /// The prompt that the call names, by header or field.
-    pub(crate) prompt: Option<PromptClaim>,
-    pub(crate) texts: Texts,
-    pub(crate) metadata: Metadata,
-}
-
-/// A prompt as a client names it: `support-triage@3`, or without a version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PromptClaim {
-    /// The name as sent; not trusted, not recorded unless the registry knows it.
-    pub name: String,
-    /// The version, when one was named.
-    pub version: Option<u32>,
+    model_at: Range<usize>,
+    stream: bool,
+    /// The output bound that the call names, in tokens, for one answer.
+    max_output_tokens: Option<u64>,
+    /// How many answers it asks for, all inputs together, at least 1; multiplies the output bound.
+    choices: u64,
+    prompt: Option<PromptClaim>,
+    texts: Texts,
 }
 
 impl Call {
-    /// Reads `body` as the caller's route says.
+    /// Reads `body` as the caller's route says. Linear in the body's length.
     ///
     /// # Errors
     /// [`Unreadable`] with its reason when the route does not exist, the head or the body cannot be read in exactly one
     /// way, no model is named, or something is asked for that the gate does not govern.
-    pub fn read(_caller: Caller, _body: Bytes) -> Result<Self, crate::docket::Stopped<Unreadable>> {
-        todo!()
+    pub fn read(caller: Caller, body: Bytes) -> Result<Self, Stopped<Unreadable>> {
+        let found = judge(&caller, &body);
+        let (caller, (route, reading, metadata)) = settle(caller, found)?;
+        let mut call = Self { caller, body, route, reading, metadata };
+        call.describe();
+        Ok(call)
+    }
+
+    /// A call of tenant `acme` with this JSON body, for the tests of later rooms.
+    #[cfg(test)]
+    pub(crate) fn for_tests(path: &str, head: &[(&'static str, &'static str)], body: &str) -> Self {
+        let json = [("content-type", "application/json")];
+        let field = |(name, value): &(&'static str, &'static str)| {
+            (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
+        };
+        let headers = json.iter().chain(head).map(field).collect();
+        let clock = crate::clock::ManualClock::at(chrono::DateTime::UNIX_EPOCH);
+        let arrival = crate::arrival::Arrival::receive(http::Method::POST, path, None, headers, &clock);
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        Self::read(Caller::for_tests(arrival), body).unwrap_or_else(|stopped| panic!("not read: {}", stopped.why))
+    }
+
+    /// Writes what was read into the docket.
+    fn describe(&mut self) {
+        let (stream, max_tokens) = (self.stream(), self.max_output_tokens());
+        let docket = self.caller.docket_mut();
+        docket.stream = stream;
+        docket.max_tokens = max_tokens;
+        docket.facts.extend(self.metadata.recordable());
     }
 
     /// The case file.
@@ -83,6 +128,12 @@ impl Call {
         self.caller.docket_mut()
     }
 
+    /// Ends the case here and gives its file back.
+    #[must_use]
+    pub fn into_docket(self) -> Box<Docket> {
+        self.caller.into_docket()
+    }
+
     /// Who calls.
     #[must_use]
     pub const fn caller(&self) -> &Caller {
@@ -95,6 +146,12 @@ impl Call {
         self.caller.tenant()
     }
 
+    /// The endpoint that was called, and that the upstream is asked for.
+    #[must_use]
+    pub const fn route(&self) -> &'static Route {
+        self.route
+    }
+
     /// The model as the client names it.
     #[must_use]
     pub const fn model(&self) -> &ClaimedModel {
@@ -103,8 +160,8 @@ impl Call {
 
     /// What is asked for.
     #[must_use]
-    pub fn operation(&self) -> Operation {
-        todo!()
+    pub const fn operation(&self) -> Operation {
+        self.route.operation
     }
 
     /// Whether the answer is to be a stream.
@@ -116,10 +173,10 @@ impl Call {
     /// The output bound the call names, all choices together, in tokens.
     #[must_use]
     pub fn max_output_tokens(&self) -> Option<u64> {
-        self.reading.max_output_tokens.map(|n| n.saturating_mul(self.reading.choices.max(1)))
+        self.reading.max_output_tokens.map(|tokens| tokens.saturating_mul(self.choices()))
     }
 
-    /// How many answers are asked for.
+    /// How many answers are asked for, all inputs together; at least 1.
     #[must_use]
     pub fn choices(&self) -> u64 {
         self.reading.choices.max(1)
@@ -131,153 +188,91 @@ impl Call {
         self.reading.prompt.as_ref()
     }
 
-    /// Everything a person or machine wrote, in order, JSON escapes decoded.
+    /// Everything a person or machine wrote, in order, JSON escapes decoded. Free-form JSON (tool arguments, schemas)
+    /// comes as one piece, member names included.
     pub fn texts(&self) -> impl Iterator<Item = (Source, &str)> {
         self.reading.texts.iter(&self.body)
+    }
+
+    /// All system and developer instructions, joined by line feeds; `None` when there are none. Borrowed when it is
+    /// one piece.
+    #[must_use]
+    pub fn system_text(&self) -> Option<Cow<'_, str>> {
+        let mut pieces = self.texts().filter(|(source, _)| *source == Source::System).map(|(_, text)| text);
+        let mut joined = Cow::Borrowed(pieces.next()?);
+        for piece in pieces {
+            let text = joined.to_mut();
+            text.push('\n');
+            text.push_str(piece);
+        }
+        Some(joined)
     }
 
     /// Facts the client declared in `x-portcullis-metadata`.
     #[must_use]
     pub const fn metadata(&self) -> &Metadata {
-        &self.reading.metadata
+        &self.metadata
     }
 
-    /// Input tokens, guessed as one for four bytes of text, at least 1. Never billed on.
+    /// Input tokens, guessed as one for four bytes of text, at least 1. Never billed on. Input that came as token
+    /// numbers is counted; media is not.
     #[must_use]
     pub fn estimated_input_tokens(&self) -> u64 {
-        todo!()
+        self.reading.texts.bytes().div_ceil(4).saturating_add(self.reading.texts.tokens()).max(1)
     }
 
-    /// The body as judged, with the model's string replaced when `model` is another. All other bytes stay.
+    /// The body as judged, with the model's string replaced when `model` is another. All other bytes stay. Free
+    /// unless the model is replaced.
     #[must_use]
-    pub fn body_for(&self, _model: &str) -> Bytes {
-        todo!()
+    pub fn body_for(&self, model: &str) -> Bytes {
+        if model == self.reading.model.as_str() {
+            return self.body.clone();
+        }
+        let Range { start, end } = self.reading.model_at;
+        let name = serde_json::Value::from(model).to_string();
+        let mut body = BytesMut::with_capacity(self.body.len() + name.len());
+        body.extend_from_slice(self.body.get(..start).unwrap_or_default());
+        body.extend_from_slice(name.as_bytes());
+        body.extend_from_slice(self.body.get(end..).unwrap_or_default());
+        body.freeze()
     }
 }
 
-/// Pieces of text and who wrote them; ranges into the body, or into text that had escapes to decode.
-#[derive(Debug, Default)]
-pub(crate) struct Texts {}
+/// Judges head and body, cheapest first.
+fn judge(caller: &Caller, body: &Bytes) -> Result<(&'static Route, Reading, Metadata), Unreadable> {
+    let arrival = caller.arrival();
+    let no_route = || Unreadable::new(Reason::UnsupportedOperation, "no such endpoint");
+    let route = arrival.route().ok_or_else(no_route)?;
+    let endpoint = Endpoint::of(route.dialect, route.operation).ok_or_else(no_route)?;
+    head::silent_query(arrival.query(), Some(endpoint))?;
+    head::expect_json(arrival.headers())?;
+    let metadata = head::metadata(arrival.headers())?;
+    let declared = head::prompt(arrival.headers())?;
+    let mut reading = reader::read(endpoint, body)?;
+    if let Some(declared) = declared {
+        if reading.prompt.as_ref().is_some_and(|named| *named != declared) {
+            return Err(Unreadable::new(Reason::AmbiguousRequest, "header and body name different prompts"));
+        }
+        reading.prompt = Some(declared);
+    }
+    Ok((route, reading, metadata))
+}
 
-impl Texts {
-    pub(crate) fn iter<'a>(&'a self, _body: &'a Bytes) -> impl Iterator<Item = (Source, &'a str)> {
-        let v: Vec<(Source, &'a str)> = todo!();
-        v.into_iter()
+/// Writes the verdict into the docket; a refusal ends the case with it.
+fn settle<T>(mut caller: Caller, found: Result<T, Unreadable>) -> Result<(Caller, T), Stopped<Unreadable>> {
+    match found {
+        Ok(found) => {
+            caller.docket_mut().checks.request = CheckVerdict::Pass;
+            Ok((caller, found))
+        }
+        Err(why) => {
+            let docket = caller.docket_mut();
+            docket.checks.request = CheckVerdict::Block;
+            docket.fault = Some(why.to_string());
+            Err(Stopped::new(caller.into_docket(), why))
+        }
     }
 }
 
-/// Facts a client declares about its call, in `x-portcullis-metadata` or in `/v1/check`: a flat JSON object of
-/// booleans, integers and short strings, and lists of short strings.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Metadata {
-    values: std::collections::BTreeMap<String, Fact>,
-}
-
-/// One declared fact.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Fact {
-    /// Yes or no.
-    Bool(bool),
-    /// A whole number.
-    Int(i64),
-    /// A label. Content for our purposes: recorded as its digest only.
-    Text(String),
-    /// Labels.
-    List(Vec<String>),
-}
-
-impl Metadata {
-    /// The fact of this name.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Fact> {
-        self.values.get(name)
-    }
-
-    /// Whether the fact of this name is declared `true`.
-    #[must_use]
-    pub fn holds(&self, name: &str) -> bool {
-        self.get(name) == Some(&Fact::Bool(true))
-    }
-
-    /// All facts, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Fact)> {
-        self.values.iter().map(|(name, fact)| (name.as_str(), fact))
-    }
-}
-
-/// A reading of `POST /v1/check`: facts, never content.
-#[derive(Debug)]
-pub struct CheckAsk {
-    caller: Caller,
-    /// The model asked about, when one is named.
-    pub model: Option<ClaimedModel>,
-    /// The operation asked about: a label of the caller's.
-    pub operation: Option<String>,
-    /// Declared facts.
-    pub metadata: Metadata,
-}
-
-/// A reading of `POST /api/evaluate`.
-#[derive(Debug)]
-pub struct EvaluateAsk {
-    caller: Caller,
-    /// The customer asked about; it may only be the key's own tenant.
-    pub customer: Option<String>,
-}
-
-/// A reading of `GET /v1/models`.
-#[derive(Debug)]
-pub struct ListAsk {
-    caller: Caller,
-}
-
-/// Tokens as the provider counted them, or as we guessed where it did not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-pub struct Usage {
-    /// Input tokens, cached ones included.
-    pub input: u64,
-    /// Output tokens, reasoning included.
-    pub output: u64,
-    /// Input tokens that came from the provider's cache.
-    pub cached: u64,
-    /// Output tokens spent on reasoning.
-    pub reasoning: u64,
-    /// Whether this is our estimate because the provider gave none.
-    pub estimated: bool,
-}
-
-/// What was seen of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Seen {
-    /// The provider's count, when it gave one.
-    pub usage: Option<Usage>,
-    /// Bytes of the answer's body that went by.
-    pub bytes: u64,
-    /// Whether the answer came to its own end: a complete body, or the dialect's last stream event.
-    pub finished: bool,
-    /// Whether the stream carried the dialect's error event.
-    pub failed: bool,
-}
-
-/// Watches an answer go by, chunk by chunk, in bounded memory; changes nothing.
-#[derive(Debug)]
-pub struct Watch {}
-
-impl Watch {
-    /// For an answer with this media type to a call of this dialect and operation.
-    #[must_use]
-    pub fn new(_dialect: crate::speech::Dialect, _operation: Operation, _event_stream: bool) -> Self {
-        todo!()
-    }
-
-    /// Sees the next bytes; any chunking gives the same result.
-    pub fn feed(&mut self, _chunk: &[u8]) {
-        todo!()
-    }
-
-    /// What was seen. `complete` says that the body's framing came to its end.
-    #[must_use]
-    pub fn seen(&self, _complete: bool) -> Seen {
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

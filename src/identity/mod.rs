@@ -100,6 +100,13 @@ impl Caller {
     pub fn into_docket(self) -> Box<Docket> {
         self.arrival.into_docket()
     }
+
+    /// A caller that nobody authenticated, of tenant `acme`, for the tests of later rooms.
+    #[cfg(test)]
+    pub(crate) fn for_tests(arrival: Arrival) -> Self {
+        let tenant = TenantId::parse("acme").expect("a name");
+        Self { arrival, tenant, key: KeyId::parse("k1").expect("a name"), roles: Arc::new([Role::Client]) }
+    }
 }
 
 /// Headers in which a client may repeat its tenant's name. They may only agree with the key, and never travel on.

@@ -1,0 +1,214 @@
+//! What comes back: usage, end and failure of an answer, seen while its bytes go by.
+//!
+//! Bounded memory, any chunking, and next to nothing per chunk: an ordinary event is compared and counted, and only
+//! one that reports something is parsed. Changes nothing; `edge` feeds it and settles with what it saw.
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+use super::json::{Document, Value};
+use super::sse::{Event, Events};
+use super::usage::{Counts, Usage};
+use crate::speech::{Dialect, Operation};
+
+mod whole;
+
+use whole::Scanner;
+
+/// What was seen of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// The provider's count, when it gave one.
+    pub usage: Option<Usage>,
+    /// Bytes of the answer's body that went by.
+    pub bytes: u64,
+    /// Stream events that carried a piece of the answer; 0 for an answer that is no stream.
+    pub events: u64,
+    /// Stream events that were too large to look into.
+    pub oversized: u64,
+    /// Whether the answer came to its own end: a complete body, or the dialect's last stream event.
+    pub finished: bool,
+    /// Whether the stream carried the dialect's error event.
+    pub failed: bool,
+}
+
+/// Bytes of a stream event that are not the answer: names, ids, framing. Measured on the vendors' streams.
+const EVENT_OVERHEAD: u64 = 256;
+
+impl Seen {
+    /// Output tokens, guessed where the provider counted none: one for each event, or for four bytes beyond what an
+    /// event's frame takes, whichever is more. Never billed on.
+    #[must_use]
+    pub fn estimated_output_tokens(&self) -> u64 {
+        let frames = self.events.saturating_mul(EVENT_OVERHEAD);
+        self.events.max(self.bytes.saturating_sub(frames) / 4)
+    }
+}
+
+/// Watches an answer go by, chunk by chunk, in bounded memory; changes nothing.
+#[derive(Debug)]
+pub struct Watch {
+    dialect: Dialect,
+    operation: Operation,
+    body: Body,
+    bytes: u64,
+    tally: Tally,
+}
+
+#[derive(Debug)]
+enum Body {
+    Stream(Events),
+    Whole(Scanner),
+}
+
+/// What the events said so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    counts: Counts,
+    events: u64,
+    ended: bool,
+    failed: bool,
+}
+
+impl Watch {
+    /// For an answer with this media type to a call of this dialect and operation.
+    #[must_use]
+    pub fn new(dialect: Dialect, operation: Operation, event_stream: bool) -> Self {
+        let body = if event_stream { Body::Stream(Events::default()) } else { Body::Whole(Scanner::default()) };
+        Self { dialect, operation, body, bytes: 0, tally: Tally::default() }
+    }
+
+    /// Sees the next bytes; any chunking gives the same result.
+    pub fn feed(&mut self, chunk: &[u8]) {
+        self.bytes = self.bytes.saturating_add(chunk.len() as u64);
+        let (dialect, operation, tally) = (self.dialect, self.operation, &mut self.tally);
+        match &mut self.body {
+            Body::Stream(events) => events.feed(chunk, |event| tally.take(dialect, operation, event)),
+            Body::Whole(scanner) => scanner.feed(chunk),
+        }
+    }
+
+    /// What was seen. `complete` says that the body's framing came to its end. A last event without its blank line
+    /// counts.
+    #[must_use]
+    pub fn seen(&self, complete: bool) -> Seen {
+        let mut tally = self.tally;
+        let (finished, oversized) = match &self.body {
+            Body::Stream(events) => {
+                let mut rest = events.clone();
+                rest.feed(b"\n\n", |event| tally.take(self.dialect, self.operation, event));
+                (tally.ended, rest.oversized())
+            }
+            Body::Whole(scanner) => {
+                if let Ok(document) = Document::read(scanner.usage()) {
+                    tally.counts.take(document.root());
+                }
+                (complete, 0)
+            }
+        };
+        let Tally { counts, events, failed, .. } = tally;
+        Seen { usage: self.usage(counts), bytes: self.bytes, events, oversized, finished, failed }
+    }
+
+    fn usage(&self, counts: Counts) -> Option<Usage> {
+        match self.operation {
+            // Counting uses no tokens, and its answer reports the count, not a usage.
+            Operation::CountTokens => Some(Usage::default()),
+            Operation::Chat
+            | Operation::Completions
+            | Operation::Responses
+            | Operation::Embeddings
+            | Operation::Models
+            | Operation::Check
+            | Operation::Evaluate => counts.usage(self.dialect),
+        }
+    }
+}
+
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
+
+impl Tally {
+    fn take(&mut self, dialect: Dialect, operation: Operation, event: Event<'_>) {
+        match (dialect, operation) {
+            _ if event.data == b"[DONE]" => self.ended = true,
+            (Dialect::Anthropic, _) | (_, Operation::Responses) => self.take_typed(event),
+            (Dialect::OpenAi | Dialect::Own, _) => self.take_chunk(event),
+        }
+    }
+
+    /// An event of OpenAI's chat or completions: it has no type; usage and errors are members.
+    fn take_chunk(&mut self, event: Event<'_>) {
+        self.failed |= event.name == b"error";
+        let (usage, error) = (reports(&USAGE, event.data), reports(&ERROR, event.data));
+        if !(usage || error) {
+            self.events += 1;
+            return;
+        }
+        let Ok(document) = Document::read(event.data) else { return };
+        let root = document.root();
+        if let Some(report) = root.member("usage") {
+            self.counts.take(report);
+        }
+        self.failed |= root.member("error").is_some_and(|error| !error.is_null());
+        self.events += u64::from(root.member("choices").is_some_and(|choices| choices.elements().next().is_some()));
+    }
+
+    /// An event of Anthropic's messages or OpenAI's responses: its type says what it is.
+    fn take_typed(&mut self, event: Event<'_>) {
+        let kind = if event.name.is_empty() { leading_type(event.data) } else { Some(event.name) };
+        if let Some(kind) = kind {
+            self.take_kind(kind, event.data);
+        } else if let Ok(document) = Document::read(event.data) {
+            let kind = document.root().member("type").and_then(Value::text);
+            self.take_kind(kind.unwrap_or_default().as_bytes(), event.data);
+        }
+    }
+
+    fn take_kind(&mut self, kind: &[u8], data: &[u8]) {
+        match kind {
+            b"content_block_delta" => self.events += 1,
+            b"message_start" => _ = self.take_usage(data, Some("message")),
+            b"message_delta" => _ = self.take_usage(data, None),
+            // An end counts only when its event is whole: a stream may be cut inside it.
+            b"message_stop" => self.ended |= Document::read(data).is_ok(),
+            b"error" => self.failed = true,
+            b"response.completed" | b"response.incomplete" | b"response.failed" => {
+                self.ended |= self.take_usage(data, Some("response"));
+                self.failed |= kind == b"response.failed";
+            }
+            kind if kind.ends_with(b".delta") => self.events += 1,
+            _ => {}
+        }
+    }
+
+    /// Takes the usage of an event in; answers whether the event is whole.
+    fn take_usage(&mut self, data: &[u8], inside: Option<&str>) -> bool {
+        let Ok(document) = Document::read(data) else { return false };
+        let holder = inside.map_or(Some(document.root()), |name| document.root().member(name));
+        if let Some(report) = holder.and_then(|holder| holder.member("usage")) {
+            self.counts.take(report);
+        }
+        true
+    }
+}
+
+/// Whether the data may have a member of this name that is not null. Quotes inside JSON strings are escaped, so the
+/// quoted name is a name or a string of its own.
+fn reports(name: &Finder<'_>, data: &[u8]) -> bool {
+    let length = name.needle().len();
+    name.find_iter(data).any(|at| {
+        let after = data.get(at + length..).unwrap_or_default().trim_ascii_start();
+        after.strip_prefix(b":").is_some_and(|value| !value.trim_ascii_start().starts_with(b"null"))
+    })
+}
+
+/// The type of an event's JSON when it stands first, as both vendors write it.
+fn leading_type(data: &[u8]) -> Option<&[u8]> {
+    let value = data.strip_prefix(b"{\"type\":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    value.get(..memchr::memchr2(b'"', b'\\', value)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! What is seen of each vendor's answers, in any chunking.
+
+use proptest::prelude::*;
+
+use super::{Dialect, Operation, Seen, Usage, Watch};
+
+fn seen(dialect: Dialect, operation: Operation, stream: bool, chunks: &[&[u8]]) -> Seen {
+    let mut watch = Watch::new(dialect, operation, stream);
+    for chunk in chunks {
+        watch.feed(chunk);
+    }
+    watch.seen(true)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "what is seen is an option")]
+fn usage(input: u64, output: u64, cached: u64, reasoning: u64) -> Option<Usage> {
+    Some(Usage { input, output, cached, reasoning, estimated: false })
+}
+
+const CHAT: &str = r#"{"id":"x","choices":[{"message":{"content":"\"usage\":{\"prompt_tokens\":1} {\\"},"usage":{"prompt_tokens":9}}],
+ "usage" : {"prompt_tokens":11,"completion_tokens":7,"total_tokens":18,"prompt_tokens_details":{"cached_tokens":3},
+ "completion_tokens_details":{"reasoning_tokens":5}},"service_tier":"default"}"#;
+
+const CHAT_STREAM: &str = concat!(
+    "data: {\"id\":\"x\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a \\\"usage\\\": 1\"}}],\"usage\":null}\n\n",
+    ": keep-alive\n\n",
+    "data: {\"id\":\"x\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"b\"}}],\"usage\":null,\"error\":null}\n\n",
+    "data: {\"id\":\"x\",\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":2}}\r\n\r\n",
+    "data: [DONE]\n\n"
+);
+
+const MESSAGES_STREAM: &str = concat!(
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"usage\":{\"input_tokens\":10,",
+    "\"cache_creation_input_tokens\":4,\"cache_read_input_tokens\":6,\"output_tokens\":1}}}\n\n",
+    "event: ping\ndata: {\"type\": \"ping\"}\n\n",
+    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"text\":\"hi\"}}\n\n",
+    "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{},\"usage\":{\"output_tokens\":15}}\n\n",
+    "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
+);
+
+const RESPONSES_STREAM: &str = concat!(
+    "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"error\":null,\"usage\":null}}\n\n",
+    "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"hi\"}\n\n",
+    "data: {\"type\":\"response.completed\",\"response\":{\"usage\":{\"input_tokens\":5,\"input_tokens_details\":",
+    "{\"cached_tokens\":2},\"output_tokens\":8,\"output_tokens_details\":{\"reasoning_tokens\":4}}}}\n\n"
+);
+
+#[test]
+fn a_whole_answers_usage_is_its_top_level_member() {
+    let look = |dialect, operation, text: &str| seen(dialect, operation, false, &[text.as_bytes()]);
+    let chat = look(Dialect::OpenAi, Operation::Chat, CHAT);
+    assert_eq!(chat.usage, usage(11, 7, 3, 5));
+    assert!(chat.finished && !chat.failed);
+    let text = r#"{"type":"message","usage":{"input_tokens":10,"cache_creation_input_tokens":4,
+        "cache_read_input_tokens":6,"output_tokens":15,"cache_creation":{"a":1}}}"#;
+    assert_eq!(look(Dialect::Anthropic, Operation::Chat, text).usage, usage(20, 15, 6, 0));
+    let text = r#"{"data":[{"embedding":[0.1,-2e-3]}],"usage":{"prompt_tokens":8,"total_tokens":8}}"#;
+    assert_eq!(look(Dialect::OpenAi, Operation::Embeddings, text).usage, usage(8, 0, 0, 0));
+    let text = r#"{"usage":{"input_tokens":5,"output_tokens":8,"output_tokens_details":{"reasoning_tokens":4}}}"#;
+    assert_eq!(look(Dialect::OpenAi, Operation::Responses, text).usage, usage(5, 8, 0, 4));
+}
+
+#[test]
+fn an_answer_without_a_usage_has_none() {
+    for text in [
+        "",
+        "{}",
+        "[]",
+        "<html>\"usage\": {}",
+        r#"{"usage":null}"#,
+        r#"{"usage":{}}"#,
+        r#"["usage",{"usage":{"prompt_tokens":1}}]"#,
+        r#"{"a":{"usage":{"prompt_tokens":1}}}"#,
+        r#"{"usage":{"prompt_tokens":1"#,
+        r#"{"a":"usage","b":{"prompt_tokens":1}}"#,
+        r#"{"usages":{"prompt_tokens":1}}"#,
+        r#"{"usag":{"prompt_tokens":1}}"#,
+        r#"{"xusage":{"prompt_tokens":1}}"#,
+    ] {
+        assert_eq!(seen(Dialect::OpenAi, Operation::Chat, false, &[text.as_bytes()]).usage, None, "{text}");
+    }
+    let large = format!(r#"{{"usage":{{"prompt_tokens":1,"x":"{}"}}}}"#, "x".repeat(20_000));
+    assert_eq!(seen(Dialect::OpenAi, Operation::Chat, false, &[large.as_bytes()]).usage, None);
+}
+
+#[test]
+fn counting_tokens_uses_none() {
+    let seen = seen(Dialect::Anthropic, Operation::CountTokens, false, &[br#"{"input_tokens":500}"#]);
+    assert_eq!(seen.usage, usage(0, 0, 0, 0));
+}
+
+#[test]
+fn streams_report_usage_and_end_in_each_vendors_way() {
+    let chat = seen(Dialect::OpenAi, Operation::Chat, true, &[CHAT_STREAM.as_bytes()]);
+    assert_eq!((chat.usage, chat.events, chat.finished, chat.failed), (usage(11, 2, 0, 0), 2, true, false));
+    let messages = seen(Dialect::Anthropic, Operation::Chat, true, &[MESSAGES_STREAM.as_bytes()]);
+    assert_eq!((messages.usage, messages.events, messages.finished), (usage(20, 15, 6, 0), 1, true));
+    let responses = seen(Dialect::OpenAi, Operation::Responses, true, &[RESPONSES_STREAM.as_bytes()]);
+    assert_eq!((responses.usage, responses.events, responses.finished), (usage(5, 8, 2, 4), 1, true));
+}
+
+#[test]
+fn a_cut_stream_is_not_finished() {
+    for (dialect, operation, text) in [
+        (Dialect::OpenAi, Operation::Chat, CHAT_STREAM),
+        (Dialect::Anthropic, Operation::Chat, MESSAGES_STREAM),
+        (Dialect::OpenAi, Operation::Responses, RESPONSES_STREAM),
+    ] {
+        let cut = &text[..text.len() - 12];
+        assert!(!seen(dialect, operation, true, &[cut.as_bytes()]).finished, "{cut}");
+        assert!(seen(dialect, operation, true, &[text.trim_end().as_bytes()]).finished, "{text}");
+    }
+}
+
+#[test]
+fn error_events_are_failures() {
+    for (dialect, operation, text) in [
+        (Dialect::OpenAi, Operation::Chat, "data: {\"error\": {\"message\":\"x\"}}\n\n"),
+        (Dialect::OpenAi, Operation::Chat, "event: error\ndata: {\"message\":\"x\"}\n\n"),
+        (Dialect::Anthropic, Operation::Chat, "event: error\ndata: {\"type\":\"error\",\"error\":{}}\n\n"),
+        (Dialect::Anthropic, Operation::Chat, "data: {\"error\":{}, \"type\":\"error\"}\n\n"),
+        (Dialect::OpenAi, Operation::Responses, "data: {\"type\":\"error\",\"code\":\"x\"}\n\n"),
+        (Dialect::OpenAi, Operation::Responses, "data: {\"type\":\"response.failed\",\"response\":{}}\n\n"),
+    ] {
+        assert!(seen(dialect, operation, true, &[text.as_bytes()]).failed, "{text}");
+    }
+}
+
+#[test]
+fn output_is_estimated_by_events_and_never_less_than_bytes_suggest() {
+    let estimate = |events, bytes| Seen { bytes, events, ..Seen::default() }.estimated_output_tokens();
+    assert_eq!(estimate(0, 4000), 1000);
+    assert_eq!(estimate(100, 25_000), 100);
+    assert_eq!(estimate(1, 8256), 2000);
+}
+
+#[test]
+fn ordinary_events_need_no_room_and_large_ones_are_bounded() {
+    let mut watch = Watch::new(Dialect::OpenAi, Operation::Chat, true);
+    for _ in 0..40 {
+        watch.feed(&vec![b'x'; 100_000]);
+    }
+    assert!(format!("{watch:?}").len() < 1000);
+    watch.feed(b"\n\ndata: [DONE]\n\n");
+    let seen = watch.seen(true);
+    assert_eq!((seen.oversized, seen.finished), (1, true));
+}
+
+fn cut(text: &str, sizes: &[usize]) -> Vec<Vec<u8>> {
+    let (mut rest, mut chunks, mut sizes) = (text.as_bytes(), Vec::new(), sizes.iter().cycle());
+    while !rest.is_empty() {
+        let (now, after) = rest.split_at((*sizes.next().expect("endless")).min(rest.len()));
+        chunks.push(now.to_vec());
+        rest = after;
+    }
+    chunks
+}
+
+proptest! {
+    #[test]
+    fn any_chunking_gives_the_same_seen(sizes in proptest::collection::vec(1..60usize, 1..8), which in 0..4usize) {
+        let (dialect, operation, stream, text) = [
+            (Dialect::OpenAi, Operation::Chat, false, CHAT),
+            (Dialect::OpenAi, Operation::Chat, true, CHAT_STREAM),
+            (Dialect::Anthropic, Operation::Chat, true, MESSAGES_STREAM),
+            (Dialect::OpenAi, Operation::Responses, true, RESPONSES_STREAM),
+        ][which];
+        let chunks = cut(text, &sizes);
+        let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
+        prop_assert_eq!(seen(dialect, operation, stream, &chunks), seen(dialect, operation, stream, &[text.as_bytes()]));
+    }
+
+    #[test]
+    fn the_scanner_finds_what_a_parser_finds(
+        before in "[a-z\"\\\\{}\\[\\],: ]{0,30}", nested in any::<bool>(), tokens in 0..1_000_000u64, size in 1..9usize) {
+        let mut answer = serde_json::json!({"id": before, "data": [{"usage": {"prompt_tokens": 1}}, before]});
+        if !nested {
+            answer["usage"] = serde_json::json!({"prompt_tokens": tokens});
+        }
+        let text = answer.to_string();
+        let chunks: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+        let found = seen(Dialect::OpenAi, Operation::Chat, false, &chunks).usage.map(|usage| usage.input);
+        prop_assert_eq!(found, (!nested).then_some(tokens));
+    }
+}

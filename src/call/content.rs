@@ -1,0 +1,288 @@
+//! The inside of a conversation: messages, content parts, tool calls and tool declarations of every dialect.
+//!
+//! One walk for all of them. It reads every string as text unless it knows it to be a label or binary media, goes
+//! only into shapes it knows by their `type`, and refuses what refers to stored or remote things or names another
+//! model. JSON that a person or machine made up (tool arguments, schemas) is text as a whole: inside it a member
+//! `model` or `url` means nothing to an upstream.
+
+mod sense;
+
+use self::sense::{Sense, refusal_of, sense};
+use super::Unreadable;
+use super::fold;
+use super::json::{Elements, Kind, Name, Value};
+use super::texts::Texts;
+use crate::id::is_plain_name;
+use crate::reason::Reason;
+use crate::speech::Source;
+
+/// What a dialect's conversations are made of.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    /// The `role`s of messages.
+    pub(crate) roles: &'static [&'static str],
+    /// The `type`s of content parts and input items.
+    pub(crate) parts: &'static [&'static str],
+    /// The `type`s of tools that the client runs, exact, or with `*` as a prefix.
+    pub(crate) tools: &'static [&'static str],
+    /// Whether a tool without a `type` is one that the client runs.
+    pub(crate) untyped_tools: bool,
+}
+
+/// A walk through one request.
+#[derive(Debug)]
+pub(crate) struct Walk<'t> {
+    pub(crate) shape: &'static Shape,
+    pub(crate) texts: &'t mut Texts,
+}
+
+impl Walk<'_> {
+    /// Reads a list of messages.
+    pub(crate) fn messages(&mut self, list: Value<'_>) -> Result<(), Unreadable> {
+        elements(list, "messages")?.try_for_each(|message| self.message(message))
+    }
+
+    /// Reads the items of an OpenAI Responses `input`: text, messages, and what the model and its tools said.
+    pub(crate) fn items(&mut self, input: Value<'_>) -> Result<(), Unreadable> {
+        if input.is_text() {
+            self.texts.add(Source::User, input);
+            return Ok(());
+        }
+        elements(input, "input")?.try_for_each(|item| self.item(item))
+    }
+
+    fn item(&mut self, item: Value<'_>) -> Result<(), Unreadable> {
+        match present(item, "type") {
+            Some(kind) if kind.text().as_deref() != Some("message") => self.part(Source::Assistant, item),
+            // OpenAI lets an item reference go without its `type`: an id and no content.
+            None if present(item, "content").is_none() && present(item, "id").is_some() => {
+                Err(fault(Reason::ReferenceNotPermitted, "reference to a stored item", item))
+            }
+            Some(_) | None => self.message(item),
+        }
+    }
+
+    fn message(&mut self, message: Value<'_>) -> Result<(), Unreadable> {
+        let role = present(message, "role").and_then(Value::text);
+        let Some(role) = role.filter(|role| self.shape.roles.contains(&role.as_ref())) else {
+            return Err(fault(Reason::MalformedRequest, "message without a known role", message));
+        };
+        let source = match role.as_ref() {
+            "system" | "developer" => Source::System,
+            "assistant" => Source::Assistant,
+            "tool" | "function" => Source::Tool,
+            _ => Source::User,
+        };
+        self.object(source, message)
+    }
+
+    /// Reads content: a string, or parts each of a known `type`.
+    pub(crate) fn content(&mut self, source: Source, content: Value<'_>) -> Result<(), Unreadable> {
+        self.parts(source, content, true)
+    }
+
+    fn parts(&mut self, source: Source, content: Value<'_>, typed: bool) -> Result<(), Unreadable> {
+        match content.kind() {
+            Kind::List => content.elements().try_for_each(|part| self.piece(source, part, typed)),
+            Kind::Null | Kind::True | Kind::False | Kind::Number | Kind::Text | Kind::EscapedText | Kind::Object => {
+                self.piece(source, content, typed)
+            }
+        }
+    }
+
+    /// Reads one piece of content: text or a part.
+    pub(crate) fn piece(&mut self, source: Source, piece: Value<'_>, typed: bool) -> Result<(), Unreadable> {
+        match piece.kind() {
+            Kind::Text | Kind::EscapedText => self.texts.add(source, piece),
+            Kind::Object if typed || present(piece, "type").is_some() => self.part(source, piece)?,
+            Kind::Object => self.object(source, piece)?,
+            // What is no text here may become some in an upstream that is lax with types.
+            Kind::Null | Kind::True | Kind::False | Kind::Number | Kind::List => {
+                return Err(fault(Reason::MalformedRequest, "content that is neither text nor a part", piece));
+            }
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, source: Source, part: Value<'_>) -> Result<(), Unreadable> {
+        let kind = present(part, "type").and_then(Value::text);
+        let Some(kind) = kind else {
+            return Err(fault(Reason::MalformedRequest, "content part without a type", part));
+        };
+        if !self.shape.parts.contains(&kind.as_ref()) {
+            return Err(fault(refusal_of(&kind), "content of a type that is not governed", part));
+        }
+        let third_party = kind.ends_with("_output") || kind.ends_with("_result");
+        self.object(if third_party { Source::Tool } else { source }, part)
+    }
+
+    /// Reads a list of tool declarations.
+    pub(crate) fn tools(&mut self, list: Value<'_>) -> Result<(), Unreadable> {
+        elements(list, "tools")?.try_for_each(|tool| self.tool(tool))
+    }
+
+    fn tool(&mut self, tool: Value<'_>) -> Result<(), Unreadable> {
+        let kind = present(tool, "type");
+        let known = match kind.map(Value::text) {
+            None => self.shape.untyped_tools && present(tool, "name").is_some(),
+            Some(Some(kind)) if !self.runs_at_the_client(&kind) => {
+                return Err(fault(refusal_of(&kind), "tool of a type that is not governed", tool));
+            }
+            Some(kind) => kind.is_some(),
+        };
+        if !known {
+            return Err(fault(Reason::MalformedRequest, "tool without a type", tool));
+        }
+        self.object(Source::Tool, tool)
+    }
+
+    fn runs_at_the_client(&self, kind: &str) -> bool {
+        self.shape.tools.iter().any(|known| match known.strip_suffix('*') {
+            Some(prefix) => kind.starts_with(prefix),
+            None => kind == *known,
+        })
+    }
+
+    /// Reads the functions of OpenAI's first tool API: declarations without a `type`.
+    pub(crate) fn functions(&mut self, list: Value<'_>) -> Result<(), Unreadable> {
+        elements(list, "functions")?.try_for_each(|function| self.object(Source::Tool, function))
+    }
+
+    /// Reads an object whose shape is the dialect's.
+    pub(crate) fn object(&mut self, source: Source, object: Value<'_>) -> Result<(), Unreadable> {
+        if object.kind() != Kind::Object {
+            return Err(fault(Reason::MalformedRequest, "no object where one is due", object));
+        }
+        for (name, value) in object.members().filter(|(_, value)| !value.is_null()) {
+            self.member(source, object, name, value)?;
+        }
+        Ok(())
+    }
+
+    fn member(
+        &mut self,
+        source: Source,
+        object: Value<'_>,
+        name: Name<'_>,
+        value: Value<'_>,
+    ) -> Result<(), Unreadable> {
+        // Only text is what a system message says; its name, its cache mark and the like are beside it.
+        let beside = if source == Source::System { Source::User } else { source };
+        let key = name.text();
+        match sense(&key) {
+            Sense::Label => self.label(beside, value),
+            Sense::Text => self.loose(if key == "text" { source } else { beside }, value)?,
+            Sense::Parts => self.parts(source, value, true)?,
+            Sense::LooseParts => self.parts(source, value, false)?,
+            Sense::Free => self.texts.add(beside, value),
+            Sense::Blob if is_of_type(object, "text") => self.texts.add(source, value),
+            Sense::Blob => self.blob(beside, value),
+            Sense::Place => self.place(beside, name, value)?,
+            Sense::Origin if value.is_text() && !is_of_type(object, "search_result") => {
+                self.place(beside, name, value)?;
+            }
+            Sense::Audio if present(value, "id").is_some() => return Err(reference(name)),
+            Sense::Origin | Sense::Audio => self.loose(source, value)?,
+            Sense::Reference => return Err(reference(name)),
+            Sense::Steering => {
+                return Err(Unreadable::at(Reason::UnsupportedParameter, "member that steers the call", name.offset()));
+            }
+            Sense::Unknown => {
+                if fold::folds_to(&key, |folded| sense(folded) != Sense::Unknown) {
+                    return Err(Unreadable::at(Reason::AmbiguousRequest, "ambiguous member name", name.offset()));
+                }
+                self.label(beside, name.value());
+                self.loose(beside, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a value of any shape, members as in [`Self::object`].
+    fn loose(&mut self, source: Source, value: Value<'_>) -> Result<(), Unreadable> {
+        if value.is_text() {
+            self.texts.add(source, value);
+            return Ok(());
+        }
+        value.elements().try_for_each(|element| self.loose(source, element))?;
+        if value.members().next().is_some() { self.object(source, value) } else { Ok(()) }
+    }
+
+    /// Passes over short words of programs; whatever looks otherwise is text.
+    pub(crate) fn label(&mut self, source: Source, value: Value<'_>) {
+        if value.is_text() {
+            if !value.text().is_some_and(|text| is_label(&text)) {
+                self.texts.add(source, value);
+            }
+            return;
+        }
+        value.elements().for_each(|element| self.label(source, element));
+        for (name, value) in value.members() {
+            self.label(source, name.value());
+            self.label(source, value);
+        }
+    }
+
+    fn place(&mut self, source: Source, name: Name<'_>, value: Value<'_>) -> Result<(), Unreadable> {
+        let Some(text) = value.text() else { return self.loose(source, value) };
+        if !text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
+            return Err(reference(name));
+        }
+        self.blob(source, value);
+        Ok(())
+    }
+
+    /// Passes over base64 media, alone or as a `data:` URL; what is not base64 is text.
+    fn blob(&mut self, source: Source, value: Value<'_>) {
+        let text = value.text().unwrap_or_default();
+        let payload = text.split_once(";base64,").map_or(text.as_ref(), |(_, payload)| payload);
+        if payload.len() < SHORTEST_MEDIA || !is_base64(payload.as_bytes()) {
+            self.texts.add(source, value);
+        }
+    }
+}
+
+/// Shorter media does not exist; shorter strings are read as text, in case they are some.
+const SHORTEST_MEDIA: usize = 64;
+
+fn is_base64(bytes: &[u8]) -> bool {
+    // By blocks without early exit, so that megabytes of an image cost microseconds.
+    bytes.chunks(64).all(|block| {
+        block.iter().fold(true, |good, byte| {
+            good & (byte.is_ascii_alphanumeric() | matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_'))
+        })
+    })
+}
+
+/// Whether a string is a word that a program made. Long runs of digits and anything like an address are not.
+fn is_label(text: &str) -> bool {
+    text.is_empty()
+        || is_plain_name(text)
+            && !text.contains('@')
+            && (text.len() < 9 || text.bytes().any(|byte| byte.is_ascii_alphabetic()))
+}
+
+/// The member of this name, unless it is null, which counts as absent.
+pub(crate) fn present<'d>(object: Value<'d>, name: &str) -> Option<Value<'d>> {
+    object.member(name).filter(|value| !value.is_null())
+}
+
+fn is_of_type(object: Value<'_>, kind: &str) -> bool {
+    present(object, "type").and_then(Value::text).as_deref() == Some(kind)
+}
+
+fn elements<'d>(list: Value<'d>, name: &'static str) -> Result<Elements<'d>, Unreadable> {
+    if list.kind() == Kind::List {
+        Ok(list.elements())
+    } else {
+        Err(Unreadable::new(Reason::MalformedRequest, format!("body: `{name}` is no list")))
+    }
+}
+
+fn reference(name: Name<'_>) -> Unreadable {
+    Unreadable::at(Reason::ReferenceNotPermitted, "reference to something stored or remote", name.offset())
+}
+
+fn fault(reason: Reason, what: &'static str, value: Value<'_>) -> Unreadable {
+    Unreadable::at(reason, what, value.range().start)
+}

@@ -1,0 +1,222 @@
+//! What the head says about the body: media type, coding, the gate's own headers, and a query that must not speak.
+//!
+//! Nothing of it goes upstream. The head is strict where it decides how bytes are read, and refuses a query that
+//! could name what the body names.
+
+use std::borrow::Cow;
+
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+
+use super::fold;
+use super::metadata::Metadata;
+use super::prompt::PromptClaim;
+use super::{Unreadable, members};
+use crate::reason::Reason;
+
+const PROMPT: &str = "x-portcullis-prompt";
+const METADATA: &str = "x-portcullis-metadata";
+
+/// Checks that the body is one document of JSON in UTF-8 that no coding wraps.
+pub(crate) fn expect_json(headers: &HeaderMap) -> Result<(), Unreadable> {
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(media_type), None) = (types.next(), types.next()) else {
+        return Err(Unreadable::new(Reason::UnsupportedEncoding, "head: not exactly one content type"));
+    };
+    if !media_type.to_str().is_ok_and(is_json) {
+        return Err(Unreadable::new(Reason::UnsupportedEncoding, "head: content type is not JSON in UTF-8"));
+    }
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(()),
+        (Some(_), _) => Err(Unreadable::new(Reason::UnsupportedEncoding, "head: content coding is not read")),
+    }
+}
+
+fn is_json(media_type: &str) -> bool {
+    let mut parts = media_type.split(';').map(|part| part.trim_matches([' ', '\t']));
+    parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+        && parts.filter(|parameter| !parameter.is_empty()).all(|parameter| {
+            parameter.split_once('=').is_some_and(|(name, value)| {
+                let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
+                name.eq_ignore_ascii_case("charset") && value.eq_ignore_ascii_case("utf-8")
+            })
+        })
+}
+
+/// Refuses a query with a parameter that some reader could take for a governed member. Others are dropped: the
+/// upstream is asked for the table's path, without a query.
+pub(crate) fn silent_query(query: Option<&str>, endpoint: Option<&members::Endpoint>) -> Result<(), Unreadable> {
+    let governs = |name: &str| {
+        QUERY_NAMES.contains(&name)
+            || endpoint.and_then(|endpoint| endpoint.rule(name)).is_some_and(members::Rule::governs)
+    };
+    // `;` separates parameters for some readers.
+    for parameter in query.unwrap_or_default().split(['&', ';']) {
+        let name = percent_decoded(parameter.split('=').next().unwrap_or_default());
+        if governs(&name) || fold::folds_to(&name, governs) {
+            return Err(Unreadable::new(
+                Reason::AmbiguousRequest,
+                "query: parameter that could name what the body names",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Names that speak for a model or a credential at any endpoint.
+const QUERY_NAMES: &[&str] = &[
+    "model",
+    "models",
+    "model_id",
+    "model_name",
+    "deployment",
+    "deployment_id",
+    "engine",
+    "key",
+    "api_key",
+    "api-key",
+    "apikey",
+    "access_token",
+    "token",
+    "prompt",
+];
+
+fn percent_decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escape = after.first_chunk::<2>().and_then(|[high, low]| {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()
+        });
+        match (first, escape) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+                continue;
+            }
+            (b'+', _) => bytes.push(b' '),
+            (byte, _) => bytes.push(*byte),
+        }
+        rest = after;
+    }
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The prompt that the head names.
+pub(crate) fn prompt(headers: &HeaderMap) -> Result<Option<PromptClaim>, Unreadable> {
+    let Some(value) = only(headers, PROMPT)? else { return Ok(None) };
+    let claim = value.to_str().ok().and_then(PromptClaim::parse);
+    claim.map(Some).ok_or_else(|| {
+        Unreadable::new(Reason::MalformedRequest, "header `x-portcullis-prompt`: neither `name` nor `name@version`")
+    })
+}
+
+/// The facts that the head declares.
+pub(crate) fn metadata(headers: &HeaderMap) -> Result<Metadata, Unreadable> {
+    only(headers, METADATA)?.map_or_else(|| Ok(Metadata::default()), |value| Metadata::read(value.as_bytes()))
+}
+
+fn only<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h http::HeaderValue>, Unreadable> {
+    let mut all = headers.get_all(name).iter();
+    match (all.next(), all.next()) {
+        (Some(_), Some(_)) => Err(Unreadable::new(Reason::AmbiguousRequest, format!("header `{name}`: more than one"))),
+        (one, _) => Ok(one),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{expect_json, members::CHAT, silent_query};
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    fn head(fields: &[(&str, &str)]) -> HeaderMap {
+        let pair = |(name, value): &(&str, &str)| {
+            (HeaderName::try_from(*name).expect("a name"), HeaderValue::try_from(*value).expect("a value"))
+        };
+        fields.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn json_in_utf_8_is_the_only_media_type() {
+        for good in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json;charset=UTF-8",
+            "application/json ; charset=\"Utf-8\"",
+            "application/json;",
+        ] {
+            assert!(expect_json(&head(&[("content-type", good)])).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "text/csv",
+            "text/json",
+            "application/json; charset=utf-16",
+            "application/json; charset=latin1",
+            "application/json; charset=utf-8; charset=utf-16",
+            "application/json, application/json",
+            "application/json; boundary=x",
+            "application/jsonx",
+            "application/vnd.api+json",
+            "application/x-ndjson",
+            "multipart/form-data; boundary=x",
+            "application/json; charset",
+            "application/json/x",
+        ] {
+            assert!(expect_json(&head(&[("content-type", bad)])).is_err(), "{bad}");
+        }
+        assert!(expect_json(&head(&[])).is_err());
+        assert!(
+            expect_json(&head(&[("content-type", "application/json"), ("content-type", "application/json")])).is_err()
+        );
+    }
+
+    #[test]
+    fn any_coding_but_identity_is_refused() {
+        let json = ("content-type", "application/json");
+        assert!(expect_json(&head(&[json, ("content-encoding", "Identity")])).is_ok());
+        for bad in ["gzip", "zstd", "gzip, zstd", "identity, gzip", "br", "", "x-gzip", "identity,identity"] {
+            assert!(expect_json(&head(&[json, ("content-encoding", bad)])).is_err(), "{bad}");
+        }
+        let two = [json, ("content-encoding", "identity"), ("content-encoding", "identity")];
+        assert!(expect_json(&head(&two)).is_err());
+    }
+
+    #[test]
+    fn a_query_may_not_speak_for_the_body() {
+        for good in
+            ["", "beta=true", "api-version=2024-10-21", "foo=model", "a=b&&c", "temperature=1", "limit=20", "%zz=1"]
+        {
+            assert!(silent_query(Some(good), Some(&CHAT)).is_ok(), "{good}");
+        }
+        for bad in [
+            "model=x",
+            "a=b&model=x",
+            "Model=x",
+            "%6dodel=x",
+            "%6Dodel=x",
+            "model%00=x",
+            "+model=x",
+            "model[]=x",
+            "a;model=x",
+            "api_key=x",
+            "key=x",
+            "%EF%BD%8Dodel=x",
+            "fallbacks=x",
+            "model",
+            "stream=true",
+            "m%E2%80%8Bodel=1",
+        ] {
+            assert!(silent_query(Some(bad), Some(&CHAT)).is_err(), "{bad}");
+        }
+        assert!(silent_query(None, None).is_ok());
+        assert!(silent_query(Some("model=x"), None).is_err());
+    }
+}

@@ -1,0 +1,402 @@
+//! The top-level members of each endpoint's body, and what the gate does with each: the closed lists.
+//!
+//! A name that is not here is refused. The lists are the vendors' API references as of November 2026 (OpenAI and
+//! Anthropic), with what compatible servers add and is harmless. `docs/dialects.md` shows them and a test compares.
+
+use super::content::Shape;
+use crate::reason::Reason;
+use crate::speech::{Dialect, Operation};
+
+/// What is done with a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// The model: exactly one string.
+    Model,
+    /// Whether the answer is a stream.
+    Stream,
+    /// An output bound in tokens.
+    Bound,
+    /// How many answers.
+    Choices,
+    /// A list of messages.
+    Messages,
+    /// OpenAI Responses input.
+    Items,
+    /// Text, texts, token numbers, or lists of these.
+    TextsOrTokens,
+    /// System instructions.
+    System,
+    /// A stored prompt by its id.
+    PromptReference,
+    /// Tool declarations.
+    Tools,
+    /// Tool declarations of OpenAI's first tool API.
+    Functions,
+    /// A structure with content in it.
+    Content,
+    /// Audio output: a format and one of the vendor's voices.
+    Voice,
+    /// Passes; its strings are read as the user's text.
+    Read,
+    /// Passes; words and numbers. A string that is no plain word is read as text all the same.
+    Pass,
+    /// Passes while it is `false` or an empty list, and refused otherwise.
+    Off(Reason),
+    /// Refused unless it is null.
+    Refuse(Reason),
+}
+
+impl Rule {
+    /// Whether a query parameter of this name could speak for the member.
+    pub(crate) const fn governs(self) -> bool {
+        !matches!(self, Self::Read | Self::Pass)
+    }
+
+    /// The rule in the words of `docs/dialects.md`.
+    #[cfg(test)]
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Pass => "passes",
+            Self::Off(_) => "off only",
+            Self::Refuse(Reason::ReferenceNotPermitted) => "refused (reference)",
+            Self::Refuse(_) => "refused",
+            Self::Model
+            | Self::Stream
+            | Self::Bound
+            | Self::Choices
+            | Self::Messages
+            | Self::Items
+            | Self::TextsOrTokens
+            | Self::System
+            | Self::PromptReference
+            | Self::Tools
+            | Self::Functions
+            | Self::Content
+            | Self::Voice => "governed",
+        }
+    }
+}
+
+type Members = &'static [(&'static str, Rule)];
+
+/// How the body of one endpoint is read.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    members: Members,
+    pub(crate) shape: &'static Shape,
+}
+
+impl Endpoint {
+    /// The endpoint of a dialect's operation, if it has a body that is judged here.
+    pub(crate) const fn of(dialect: Dialect, operation: Operation) -> Option<&'static Self> {
+        match (dialect, operation) {
+            (Dialect::OpenAi, Operation::Chat) => Some(&CHAT),
+            (Dialect::OpenAi, Operation::Completions) => Some(&COMPLETIONS),
+            (Dialect::OpenAi, Operation::Responses) => Some(&RESPONSES),
+            (Dialect::OpenAi, Operation::Embeddings) => Some(&EMBEDDINGS),
+            (Dialect::Anthropic, Operation::Chat) => Some(&MESSAGES),
+            (Dialect::Anthropic, Operation::CountTokens) => Some(&COUNT_TOKENS),
+            (Dialect::OpenAi | Dialect::Anthropic | Dialect::Own, _) => None,
+        }
+    }
+
+    /// The rule for exactly this name.
+    pub(crate) fn rule(&self, name: &str) -> Option<Rule> {
+        self.members.iter().chain(REFUSED).find(|(known, _)| *known == name).map(|(_, rule)| *rule)
+    }
+}
+
+const REFERENCE: Reason = Reason::ReferenceNotPermitted;
+const STEERING: Reason = Reason::UnsupportedParameter;
+
+/// Refused at every endpoint that does not itself list them.
+pub(crate) const REFUSED: Members = &[
+    ("models", Rule::Refuse(STEERING)),
+    ("model_list", Rule::Refuse(STEERING)),
+    ("model_id", Rule::Refuse(STEERING)),
+    ("model_name", Rule::Refuse(STEERING)),
+    ("fallback", Rule::Refuse(STEERING)),
+    ("fallbacks", Rule::Refuse(STEERING)),
+    ("fallback_models", Rule::Refuse(STEERING)),
+    ("context_window_fallbacks", Rule::Refuse(STEERING)),
+    ("deployment", Rule::Refuse(STEERING)),
+    ("deployment_id", Rule::Refuse(STEERING)),
+    ("engine", Rule::Refuse(STEERING)),
+    ("adapter_id", Rule::Refuse(STEERING)),
+    ("lora_adapter", Rule::Refuse(STEERING)),
+    ("api_base", Rule::Refuse(STEERING)),
+    ("api_key", Rule::Refuse(STEERING)),
+    ("api_type", Rule::Refuse(STEERING)),
+    ("api_url", Rule::Refuse(STEERING)),
+    ("api_version", Rule::Refuse(STEERING)),
+    ("base_url", Rule::Refuse(STEERING)),
+    ("endpoint", Rule::Refuse(STEERING)),
+    ("url", Rule::Refuse(STEERING)),
+    ("credentials", Rule::Refuse(STEERING)),
+    ("authorization", Rule::Refuse(STEERING)),
+    ("headers", Rule::Refuse(STEERING)),
+    ("extra_body", Rule::Refuse(STEERING)),
+    ("extra_headers", Rule::Refuse(STEERING)),
+    ("extra_query", Rule::Refuse(STEERING)),
+    ("inference_geo", Rule::Refuse(STEERING)),
+    ("organization", Rule::Refuse(STEERING)),
+    ("project", Rule::Refuse(STEERING)),
+    ("provider", Rule::Refuse(STEERING)),
+    ("providers", Rule::Refuse(STEERING)),
+    ("provider_options", Rule::Refuse(STEERING)),
+    ("custom_llm_provider", Rule::Refuse(STEERING)),
+    ("route", Rule::Refuse(STEERING)),
+    ("router", Rule::Refuse(STEERING)),
+    ("transforms", Rule::Refuse(STEERING)),
+    ("preset", Rule::Refuse(STEERING)),
+    ("plugins", Rule::Refuse(STEERING)),
+    ("mock_response", Rule::Refuse(STEERING)),
+    ("chat_template", Rule::Refuse(STEERING)),
+    ("cached_content", Rule::Refuse(REFERENCE)),
+    ("container", Rule::Refuse(REFERENCE)),
+    ("conversation", Rule::Refuse(REFERENCE)),
+    ("conversation_id", Rule::Refuse(REFERENCE)),
+    ("data_sources", Rule::Refuse(REFERENCE)),
+    ("file_id", Rule::Refuse(REFERENCE)),
+    ("file_ids", Rule::Refuse(REFERENCE)),
+    ("mcp_servers", Rule::Refuse(REFERENCE)),
+    ("previous_response_id", Rule::Refuse(REFERENCE)),
+    ("search_parameters", Rule::Refuse(REFERENCE)),
+    ("thread_id", Rule::Refuse(REFERENCE)),
+    ("assistant_id", Rule::Refuse(REFERENCE)),
+    ("tool_resources", Rule::Refuse(REFERENCE)),
+    ("vector_store_ids", Rule::Refuse(REFERENCE)),
+    ("web_search_options", Rule::Refuse(REFERENCE)),
+];
+
+/// `POST /v1/chat/completions`.
+pub(crate) static CHAT: Endpoint = Endpoint {
+    members: &[
+        ("model", Rule::Model),
+        ("messages", Rule::Messages),
+        ("stream", Rule::Stream),
+        ("max_tokens", Rule::Bound),
+        ("max_completion_tokens", Rule::Bound),
+        ("temperature", Rule::Pass),
+        ("stream_options", Rule::Pass),
+        ("tools", Rule::Tools),
+        ("tool_choice", Rule::Pass),
+        ("n", Rule::Choices),
+        ("audio", Rule::Voice),
+        ("frequency_penalty", Rule::Pass),
+        ("function_call", Rule::Pass),
+        ("functions", Rule::Functions),
+        ("include_reasoning", Rule::Pass),
+        ("logit_bias", Rule::Pass),
+        ("logprobs", Rule::Pass),
+        ("metadata", Rule::Read),
+        ("min_p", Rule::Pass),
+        ("min_tokens", Rule::Pass),
+        ("modalities", Rule::Pass),
+        ("parallel_tool_calls", Rule::Pass),
+        ("prediction", Rule::Content),
+        ("presence_penalty", Rule::Pass),
+        ("prompt_cache_key", Rule::Read),
+        ("prompt_cache_retention", Rule::Pass),
+        ("reasoning", Rule::Pass),
+        ("reasoning_effort", Rule::Pass),
+        ("repetition_penalty", Rule::Pass),
+        ("response_format", Rule::Read),
+        ("safety_identifier", Rule::Read),
+        ("seed", Rule::Pass),
+        ("service_tier", Rule::Pass),
+        ("stop", Rule::Read),
+        ("store", Rule::Pass),
+        ("thinking", Rule::Pass),
+        ("top_k", Rule::Pass),
+        ("top_logprobs", Rule::Pass),
+        ("top_p", Rule::Pass),
+        ("user", Rule::Read),
+        ("verbosity", Rule::Pass),
+    ],
+    shape: &CHAT_SHAPE,
+};
+
+static CHAT_SHAPE: Shape = Shape {
+    roles: &["user", "assistant", "system", "tool", "developer", "function"],
+    parts: &["text", "image_url", "input_audio", "file", "refusal", "thinking", "audio_url", "video_url"],
+    tools: &["function", "custom"],
+    untyped_tools: false,
+};
+
+/// `POST /v1/completions`.
+pub(crate) static COMPLETIONS: Endpoint = Endpoint {
+    members: &[
+        ("model", Rule::Model),
+        ("prompt", Rule::TextsOrTokens),
+        ("stream", Rule::Stream),
+        ("max_tokens", Rule::Bound),
+        ("temperature", Rule::Pass),
+        ("best_of", Rule::Choices),
+        ("echo", Rule::Pass),
+        ("frequency_penalty", Rule::Pass),
+        ("logit_bias", Rule::Pass),
+        ("logprobs", Rule::Pass),
+        ("min_p", Rule::Pass),
+        ("min_tokens", Rule::Pass),
+        ("n", Rule::Choices),
+        ("presence_penalty", Rule::Pass),
+        ("repetition_penalty", Rule::Pass),
+        ("seed", Rule::Pass),
+        ("stop", Rule::Read),
+        ("stream_options", Rule::Pass),
+        ("suffix", Rule::Read),
+        ("top_k", Rule::Pass),
+        ("top_p", Rule::Pass),
+        ("user", Rule::Read),
+    ],
+    shape: &CHAT_SHAPE,
+};
+
+/// `POST /v1/embeddings`.
+pub(crate) static EMBEDDINGS: Endpoint = Endpoint {
+    members: &[
+        ("model", Rule::Model),
+        ("input", Rule::TextsOrTokens),
+        ("dimensions", Rule::Pass),
+        ("encoding_format", Rule::Pass),
+        ("input_type", Rule::Pass),
+        ("truncate", Rule::Pass),
+        ("user", Rule::Read),
+    ],
+    shape: &CHAT_SHAPE,
+};
+
+/// `POST /v1/responses`.
+pub(crate) static RESPONSES: Endpoint = Endpoint {
+    members: &[
+        ("model", Rule::Model),
+        ("input", Rule::Items),
+        ("instructions", Rule::System),
+        ("stream", Rule::Stream),
+        ("max_output_tokens", Rule::Bound),
+        ("tools", Rule::Tools),
+        ("tool_choice", Rule::Pass),
+        ("prompt", Rule::PromptReference),
+        ("background", Rule::Off(REFERENCE)),
+        ("context_management", Rule::Pass),
+        ("include", Rule::Pass),
+        ("max_tool_calls", Rule::Pass),
+        ("metadata", Rule::Read),
+        ("parallel_tool_calls", Rule::Pass),
+        ("prompt_cache_key", Rule::Read),
+        ("prompt_cache_retention", Rule::Pass),
+        ("reasoning", Rule::Pass),
+        ("safety_identifier", Rule::Read),
+        ("service_tier", Rule::Pass),
+        ("store", Rule::Pass),
+        ("stream_options", Rule::Pass),
+        ("temperature", Rule::Pass),
+        ("text", Rule::Read),
+        ("top_logprobs", Rule::Pass),
+        ("top_p", Rule::Pass),
+        ("truncation", Rule::Pass),
+        ("user", Rule::Read),
+        ("verbosity", Rule::Pass),
+    ],
+    shape: &RESPONSES_SHAPE,
+};
+
+static RESPONSES_SHAPE: Shape = Shape {
+    roles: &["user", "assistant", "system", "developer"],
+    parts: &[
+        "input_text",
+        "output_text",
+        "text",
+        "refusal",
+        "input_image",
+        "input_file",
+        "input_audio",
+        "summary_text",
+        "reasoning_text",
+        "computer_screenshot",
+        "function_call",
+        "function_call_output",
+        "custom_tool_call",
+        "custom_tool_call_output",
+        "reasoning",
+        "compaction",
+        "computer_call",
+        "computer_call_output",
+        "local_shell_call",
+        "local_shell_call_output",
+        "apply_patch_call",
+        "apply_patch_call_output",
+    ],
+    tools: &["function", "custom", "computer", "computer_use_preview", "local_shell", "apply_patch"],
+    untyped_tools: false,
+};
+
+/// `POST /v1/messages`.
+pub(crate) static MESSAGES: Endpoint = Endpoint {
+    members: &[
+        ("model", Rule::Model),
+        ("max_tokens", Rule::Bound),
+        ("messages", Rule::Messages),
+        ("system", Rule::System),
+        ("stream", Rule::Stream),
+        ("temperature", Rule::Pass),
+        ("tools", Rule::Tools),
+        ("tool_choice", Rule::Pass),
+        ("thinking", Rule::Pass),
+        ("cache_control", Rule::Pass),
+        ("container", Rule::Refuse(REFERENCE)),
+        ("context_management", Rule::Read),
+        ("mcp_servers", Rule::Off(REFERENCE)),
+        ("metadata", Rule::Read),
+        ("output_config", Rule::Read),
+        ("output_format", Rule::Read),
+        ("service_tier", Rule::Pass),
+        ("speed", Rule::Pass),
+        ("stop_sequences", Rule::Read),
+        ("top_k", Rule::Pass),
+        ("top_p", Rule::Pass),
+    ],
+    shape: &MESSAGES_SHAPE,
+};
+
+/// `POST /v1/messages/count_tokens`.
+pub(crate) static COUNT_TOKENS: Endpoint = Endpoint {
+    members: &[
+        ("model", Rule::Model),
+        ("messages", Rule::Messages),
+        ("system", Rule::System),
+        ("tools", Rule::Tools),
+        ("tool_choice", Rule::Pass),
+        ("thinking", Rule::Pass),
+        ("cache_control", Rule::Pass),
+        ("context_management", Rule::Read),
+        ("mcp_servers", Rule::Off(REFERENCE)),
+        ("output_config", Rule::Read),
+        ("output_format", Rule::Read),
+        ("speed", Rule::Pass),
+    ],
+    shape: &MESSAGES_SHAPE,
+};
+
+static MESSAGES_SHAPE: Shape = Shape {
+    roles: &["user", "assistant", "system"],
+    parts: &[
+        "text",
+        "image",
+        "document",
+        "search_result",
+        "tool_use",
+        "tool_result",
+        "thinking",
+        "redacted_thinking",
+        "tool_reference",
+        "compaction",
+    ],
+    tools: &["custom", "bash_2*", "text_editor_2*", "computer_2*", "memory_2*", "tool_search_tool_*"],
+    untyped_tools: true,
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! Tokens as providers report them, in one shape.
+//!
+//! Sources: OpenAI API reference, `CompletionUsage`, `ResponseUsage` and embeddings' `usage`; Anthropic API reference,
+//! `Usage` and `MessageDeltaUsage`.
+
+use super::json::Value;
+use crate::speech::Dialect;
+
+/// Tokens as the provider counted them, or as we guessed where it did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Usage {
+    /// Input tokens, cached ones included.
+    pub input: u64,
+    /// Output tokens, reasoning included.
+    pub output: u64,
+    /// Input tokens that came from the provider's cache.
+    pub cached: u64,
+    /// Output tokens spent on reasoning.
+    pub reasoning: u64,
+    /// Whether this is our estimate because the provider gave none.
+    pub estimated: bool,
+}
+
+/// What reports have said so far; `None` where nothing was said.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    input: Option<u64>,
+    output: Option<u64>,
+    cached: Option<u64>,
+    /// Anthropic counts what it wrote into its cache apart from `input`.
+    written: Option<u64>,
+    reasoning: Option<u64>,
+}
+
+impl Counts {
+    /// Takes one report in. Reports are cumulative, so the largest figure stands.
+    pub(crate) fn take(&mut self, report: Value<'_>) {
+        let count = |name: &str| report.member(name).and_then(Value::whole::<u64>);
+        let detail = |group: &str, name: &str| {
+            report.member(group).and_then(|group| group.member(name)).and_then(Value::whole::<u64>)
+        };
+        self.input = self.input.max(count("prompt_tokens")).max(count("input_tokens"));
+        self.output = self.output.max(count("completion_tokens")).max(count("output_tokens"));
+        self.cached = self
+            .cached
+            .max(count("cache_read_input_tokens"))
+            .max(detail("prompt_tokens_details", "cached_tokens"))
+            .max(detail("input_tokens_details", "cached_tokens"));
+        self.written = self.written.max(count("cache_creation_input_tokens"));
+        self.reasoning = self
+            .reasoning
+            .max(detail("completion_tokens_details", "reasoning_tokens"))
+            .max(detail("output_tokens_details", "reasoning_tokens"));
+    }
+
+    /// The sum of the reports, if there was one with a figure that counts.
+    pub(crate) fn usage(self, dialect: Dialect) -> Option<Usage> {
+        self.input.or(self.output)?;
+        let input = self.input.unwrap_or_default();
+        let cached = self.cached.unwrap_or_default();
+        // Anthropic's `input_tokens` leaves out what was read from or written to the cache; OpenAI's includes it.
+        let input = match dialect {
+            Dialect::Anthropic => input.saturating_add(cached).saturating_add(self.written.unwrap_or_default()),
+            Dialect::OpenAi | Dialect::Own => input,
+        };
+        let (output, reasoning) = (self.output.unwrap_or_default(), self.reasoning.unwrap_or_default());
+        Some(Usage { input, output, cached, reasoning, estimated: false })
+    }
+}
