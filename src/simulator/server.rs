@@ -30,6 +30,7 @@ use super::orders::Orders;
 use super::reply::{self, Answer};
 use super::wire::{Swap, Wire};
 use super::{anthropic, control, gzip, openai};
+use crate::secret::Secret;
 use crate::speech::Dialect;
 
 /// Most connections at once; more wait in the listen queue.
@@ -48,14 +49,14 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) ledger: Arc<Ledger>,
-    key: Mutex<Option<String>>,
+    key: Mutex<Option<Secret>>,
     queued: Mutex<VecDeque<Orders>>,
     standing: Mutex<Orders>,
 }
 
 impl State {
     pub(super) fn expect_key(&self, key: &str) {
-        *self.key.lock() = Some(key.to_owned());
+        *self.key.lock() = Some(Secret::new(key.to_owned()));
     }
 
     pub(super) fn queue(&self, times: usize, orders: Orders) {
@@ -76,11 +77,11 @@ impl State {
 
     fn admits(&self, headers: &HeaderMap) -> bool {
         let key = self.key.lock();
-        let Some(key) = key.as_deref() else { return true };
+        let Some(key) = key.as_ref() else { return true };
         let carried = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let bearer = carried("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let vendors = ["x-api-key", "api-key", "x-goog-api-key"].into_iter().filter_map(carried);
-        bearer.into_iter().chain(vendors).any(|found| found == key)
+        bearer.into_iter().chain(vendors).any(|found| found == key.expose())
     }
 }
 

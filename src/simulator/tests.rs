@@ -238,3 +238,9 @@ async fn it_is_steered_and_asked_over_http() {
     assert_eq!(send(request(&simulator, Method::DELETE, "/sim/requests", &json!({}))).await.status(), StatusCode::OK);
     assert_eq!(simulator.heard().len(), 0);
 }
+
+#[tokio::test]
+async fn its_debug_output_shows_no_key() {
+    let simulator = started().await.expecting_key("sk-right");
+    assert!(!format!("{simulator:?}").contains("sk-right"));
+}

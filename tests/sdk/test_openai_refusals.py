@@ -107,33 +107,33 @@ def test_what_policy_forbids_other_tenants_is_a_permission_denied_error(
 BAD = {
     "duplicate-model": (
         raw("/chat/completions", b'{"model":"gpt-4o-mini","messages":[],"model":"rogue-model"}'),
-        {"ambiguous_request", "malformed_request"},
+        "ambiguous_request",
     ),
     "duplicate-deep-down": (
         raw("/chat/completions", b'{"model":"gpt-4o-mini","messages":[{"role":"user","role":"user","content":"x"}]}'),
-        {"ambiguous_request", "malformed_request"},
+        "ambiguous_request",
     ),
     "duplicate-by-escape": (
         raw("/chat/completions", b'{"model":"gpt-4o-mini","messages":[],"\\u006dodel":"rogue-model"}'),
-        {"ambiguous_request", "malformed_request"},
+        "ambiguous_request",
     ),
     "two-documents": (
         raw("/chat/completions", b'{"model":"gpt-4o-mini","messages":[]} {}'),
-        {"malformed_request"},
+        "malformed_request",
     ),
     "not-utf-8": (
         raw("/chat/completions", b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"\xff"}]}'),
-        {"malformed_request"},
+        "malformed_request",
     ),
-    "no-model": (raw("/chat/completions", b'{"messages":[]}'), {"model_missing"}),
-    "model-list": (raw("/chat/completions", b'{"model":["gpt-4o-mini"],"messages":[]}'), {"model_missing"}),
+    "no-model": (raw("/chat/completions", b'{"messages":[]}'), "model_missing"),
+    "model-list": (raw("/chat/completions", b'{"model":["gpt-4o-mini"],"messages":[]}'), "model_missing"),
     "second-model": (
         chat(extra_body={"fallbacks": ["rogue-model"]}),
-        {"forbidden_field", "unsupported_parameter"},
+        "unsupported_parameter",
     ),
     "endpoint-of-the-callers-choice": (
         chat(extra_body={"api_base": "http://127.0.0.1:1"}),
-        {"forbidden_field", "unsupported_parameter"},
+        "unsupported_parameter",
     ),
 }
 
@@ -142,8 +142,8 @@ BAD = {
 def test_what_cannot_be_read_in_one_way_is_a_bad_request_error(
     acme: openai.OpenAI, upstream: Upstream, case: str
 ) -> None:
-    call, codes = BAD[case]
-    assert code_of(refused(acme, call, openai.BadRequestError, upstream)) in codes
+    call, code = BAD[case]
+    assert code_of(refused(acme, call, openai.BadRequestError, upstream)) == code
 
 
 UNGOVERNED = {

@@ -25,7 +25,8 @@ LEGITIMATE = {
     "content-that-quotes-a-model": json.dumps(
         {"model": MODEL, "messages": [{"role": "user", "content": '{"model":"rogue-model"}'}]}
     ).encode(),
-    "big-numbers": b'{"model":"gpt-4o-mini","messages":[],"seed":9007199254740993,"temperature":0.1000000000000000055}',
+    "big-numbers": b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"x"}],"seed":9007199254740993,'
+    b'"temperature":0.1000000000000000055}',
     "model-last-after-300-kb": json.dumps(
         {"messages": [{"role": "user", "content": "lorem ipsum " * 25_000}], "model": MODEL}
     ).encode(),
