@@ -18,31 +18,31 @@
 
 // Ground floor: words, no I/O.
 pub mod clock;
-pub mod config;
-pub mod docket;
+pub mod secret;
 pub mod id;
 pub mod reason;
-pub mod secret;
 pub mod speech;
+pub mod docket;
+pub mod config;
 pub mod telemetry;
 
 // First floor: the stages, in request order.
+pub mod route;
 pub mod arrival;
-pub mod audit;
-pub mod breaker;
+pub mod identity;
 pub mod call;
 pub mod governance;
-pub mod identity;
 pub mod quota;
 pub mod risk;
-pub mod route;
+pub mod breaker;
 pub mod verdict;
+pub mod audit;
 
 // Second floor: order.
 pub mod pipeline;
 
 // Top floor: the world.
-pub mod app;
-pub mod cli;
 pub mod edge;
 pub mod simulator;
+pub mod app;
+pub mod cli;

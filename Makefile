@@ -1,0 +1,116 @@
+# Everything that people and CI run. All builds but the benchmark's are dev builds in one target directory.
+#
+#   make demo     the gate before a simulated LLM, real calls, nothing else needed
+#   make test     what CI runs: format, lints, Rust tests, the vendors' SDKs
+#   make bench    the gate beside nginx and a bare proxy (release build, several minutes)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+# How long `make soak` loads the gate, per scenario; at most 600.
+SOAK_SECONDS ?= 60
+# Extra arguments of `make demo` and `make bench`, as in `make demo ARGS=--serve`.
+ARGS ?=
+
+apt := $(shell [ "$$(id -u)" = 0 ] || echo sudo) env DEBIAN_FRONTEND=noninteractive apt-get
+header = @printf '\n=== %s ===\n' "$(1)"
+
+.PHONY: help
+help: ## List the targets.
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+.PHONY: demo
+demo: ## Show the gate at work with a simulated LLM (dev build: the quickest on a fresh machine).
+	$(call header,demo)
+	$(CARGO) run --locked --quiet -- demo $(ARGS)
+
+.PHONY: test
+test: fmt-check lint unit sdk ## Run everything that CI runs.
+
+.PHONY: fmt
+fmt: ## Format the code.
+	$(CARGO) fmt
+
+.PHONY: fmt-check
+fmt-check: ## Fail on code that is not formatted.
+	$(call header,format)
+	$(CARGO) fmt --check
+
+.PHONY: lint
+lint: packages ## Fail on any lint.
+	$(call header,lints)
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+.PHONY: unit
+unit: packages ## Run the Rust tests: units, properties, integration, documentation.
+	$(call header,Rust tests)
+	$(CARGO) test --locked --no-fail-fast
+
+.PHONY: build
+build: packages
+	$(call header,build)
+	$(CARGO) build --locked
+
+.PHONY: sdk
+sdk: sdk-python sdk-node ## Drive the gate with the vendors' own SDKs.
+
+.PHONY: sdk-python
+sdk-python: build .venv/installed
+	$(call header,Python SDKs)
+	PORTCULLIS_BIN="$${PORTCULLIS_BIN:-$(CURDIR)/target/debug/portcullis}" .venv/bin/python -m pytest tests/sdk
+
+.PHONY: sdk-node
+sdk-node: build tests/node/node_modules/.package-lock.json
+	$(call header,Node SDK)
+	cd tests/node && PORTCULLIS_BIN="$${PORTCULLIS_BIN:-$(CURDIR)/target/debug/portcullis}" npm test --silent
+
+.venv/installed: tests/sdk/requirements.txt | packages
+	$(call header,Python packages)
+	python3 -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement tests/sdk/requirements.txt
+	.venv/bin/python -m pip check
+	touch $@
+
+tests/node/node_modules/.package-lock.json: tests/node/package-lock.json tests/node/package.json | packages
+	$(call header,Node packages)
+	cd tests/node && npm ci --no-audit --no-fund
+	touch $@
+
+# Installs what is missing, and nothing where nothing is. What cannot be had ends the run: no suite is left out quietly.
+.PHONY: packages
+packages:
+	@missing=(); \
+	command -v cc > /dev/null || missing+=(gcc libc6-dev); \
+	command -v redis-server > /dev/null || missing+=(redis-server); \
+	python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3 python3-venv); \
+	command -v node > /dev/null || missing+=(nodejs); \
+	command -v npm > /dev/null || missing+=(npm); \
+	if (( $${#missing[@]} )); then \
+		printf '\n=== Debian packages: %s ===\n' "$${missing[*]}"; \
+		$(apt) update --quiet; \
+		$(apt) install --yes --quiet --no-install-recommends "$${missing[@]}"; \
+	fi; \
+	for tool in $(CARGO) cc redis-server python3 node npm; do \
+		command -v "$$tool" > /dev/null || { echo "make: $$tool is missing and could not be installed" >&2; exit 1; }; \
+	done; \
+	python3 -c 'import ensurepip, venv' || { echo "make: python3 cannot make virtual environments" >&2; exit 1; }
+
+.PHONY: bench
+bench: ## Measure the gate beside nginx and a bare proxy (installs nginx where it is missing).
+	$(call header,side by side)
+	python3 benches/gateway/run.py $(ARGS)
+
+.PHONY: soak
+soak: ## Load the gate for SOAK_SECONDS a scenario; fail on a lost call or on memory that grows.
+	$(call header,soak)
+	python3 benches/gateway/run.py --targets portcullis --scenarios closed-1k,closed-128k,stream-200 \
+		--rounds 1 --seconds $(SOAK_SECONDS) --most-rss-mib 256 $(ARGS)
+
+.PHONY: clean
+clean: ## Remove everything that was built or installed here.
+	$(CARGO) clean
+	rm -rf .venv tests/node/node_modules tests/sdk/__pycache__ var

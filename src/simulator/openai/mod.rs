@@ -1,0 +1,12 @@
+//! OpenAI's endpoints, one file each.
+
+mod chat;
+mod embeddings;
+mod responses;
+
+pub(super) use chat::{chat, completions};
+pub(super) use embeddings::embeddings;
+pub(super) use responses::responses;
+
+/// When everything was made, in seconds since 1970: the simulator has no clock, so that answers repeat.
+const CREATED: u64 = 1_790_000_000;
