@@ -5,4 +5,6 @@
 //! checked by `governance::registry`.
 
 pub mod bootstrap;
+pub mod node;
 pub mod policy;
+pub mod yaml;
