@@ -5,6 +5,8 @@
 //! checked by `governance::registry`.
 
 pub mod bootstrap;
+pub mod fault;
+pub mod mask;
 pub mod node;
 pub mod policy;
 pub mod yaml;
