@@ -5,8 +5,12 @@
 //! checked by `governance::registry`.
 
 pub mod bootstrap;
+pub mod de;
 pub mod fault;
 pub mod mask;
+pub mod nearest;
 pub mod node;
 pub mod policy;
+pub mod schema;
+pub mod shape;
 pub mod yaml;
