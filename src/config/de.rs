@@ -24,22 +24,22 @@ const EITHER: &str = "portcullis.either";
 ///
 /// # Errors
 /// The first flaw; none is left after the shape's check, unless a value's own parser is stricter than its pattern.
-pub fn value<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Flaw> {
+pub(crate) fn value<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Flaw> {
     T::deserialize(At(node)).map_err(|e| Flaw::new(e.place.unwrap_or(node.place), e.message))
 }
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
-pub struct Placed<T> {
+pub(crate) struct Placed<T> {
     /// The value.
-    pub value: T,
+    pub(crate) value: T,
     /// Its place.
-    pub place: Place,
+    pub(crate) place: Place,
 }
 
 /// A value in its short form, or as a map or list.
 #[derive(Debug, Clone)]
-pub enum Either<S, L> {
+pub(crate) enum Either<S, L> {
     /// A single value.
     Short(S),
     /// A map or a list.
@@ -48,7 +48,7 @@ pub enum Either<S, L> {
 
 /// A map whose keys are words of `K`, in the order of the file.
 #[derive(Debug, Clone)]
-pub struct Table<K, V>(pub Vec<(Placed<K>, Placed<V>)>);
+pub(crate) struct Table<K, V>(pub(crate) Vec<(Placed<K>, Placed<V>)>);
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
@@ -58,7 +58,7 @@ impl<K, V> Default for Table<K, V> {
 
 /// Why a value cannot be made.
 #[derive(Debug)]
-pub struct Unfit {
+pub(crate) struct Unfit {
     place: Option<Place>,
     message: String,
 }

@@ -17,7 +17,7 @@ const SHORTEST_SECRET: usize = 12;
 
 /// Whether the values of this key are never shown.
 #[must_use]
-pub fn is_secret_key(key: &str) -> bool {
+pub(crate) fn is_secret_key(key: &str) -> bool {
     let lower = key.to_ascii_lowercase();
     let mut words = lower.split(['_', '-', '.', ' ']).rev();
     match words.next() {
@@ -29,7 +29,7 @@ pub fn is_secret_key(key: &str) -> bool {
 
 /// The byte ranges of `text` that may not be shown, in order, not overlapping. Linear in the text.
 #[must_use]
-pub fn hidden(text: &str) -> Vec<Range<usize>> {
+pub(crate) fn hidden(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut inside: Option<Block> = None;
     let mut at = 0;

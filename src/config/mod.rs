@@ -5,12 +5,16 @@
 //! checked by `governance::registry`.
 
 pub mod bootstrap;
-pub mod de;
+mod de;
+mod environment;
 pub mod fault;
-pub mod mask;
-pub mod nearest;
+pub mod finding;
+pub mod format;
+mod mask;
+mod nearest;
 pub mod node;
 pub mod policy;
-pub mod schema;
-pub mod shape;
-pub mod yaml;
+mod schema;
+mod shape;
+mod text;
+mod yaml;

@@ -2,7 +2,7 @@
 
 /// The nearest of `known`, when it is near enough to be meant.
 #[must_use]
-pub fn to<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn to<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let folded = fold(word);
     let allowed = (folded.len() / 3).clamp(1, 3);
     known

@@ -53,6 +53,8 @@ pub enum Style {
     Quoted,
     /// Filled in from the environment: may be a number or a boolean, is never nothing, is never shown.
     Filled,
+    /// Should have been filled in and could not be, which was told already.
+    Unset,
 }
 
 /// One `key: value`.

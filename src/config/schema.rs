@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 /// The schema of `T`, without `null`: a key that has nothing to say is left out.
 #[must_use]
-pub fn schema_of<T: JsonSchema>() -> Value {
+pub(crate) fn schema_of<T: JsonSchema>() -> Value {
     let schema = SchemaSettings::draft2020_12().for_deserialize().into_generator().into_root_schema_for::<T>();
     let mut value = schema.to_value();
     without_null(&mut value);
@@ -56,7 +56,7 @@ fn strip_null(map: &mut Map<String, Value>) {
 }
 
 /// Lets a word list also take the words of imported registries (`under_review`, `PENDING`).
-pub fn also_imported_words(schema: &mut Schema) {
+pub(crate) fn also_imported_words(schema: &mut Schema) {
     if let Some(Value::Array(words)) = schema.get_mut("oneOf") {
         for word in ["under_review", "PENDING"] {
             words.push(

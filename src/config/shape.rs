@@ -15,9 +15,12 @@ use crate::id::is_plain_name;
 /// The pattern of every name (`crate::id`).
 const NAME_PATTERN: &str = "^[A-Za-z0-9._:/@-]{1,128}$";
 
+/// Longest list of words that a message repeats.
+const MOST_WORDS_LISTED: usize = 16;
+
 /// What a value may look like.
 #[derive(Debug)]
-pub struct Shape {
+pub(crate) struct Shape {
     form: Form,
     /// The map form exists in the contract, not in this build.
     map_later: bool,
@@ -72,14 +75,14 @@ enum Pattern {
 /// A schema that uses what this room does not know; found by the tests of the formats.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the schema keyword {0} is not known here")]
-pub struct UnknownKeyword(String);
+pub(crate) struct UnknownKeyword(String);
 
 impl Shape {
     /// Compiles a schema.
     ///
     /// # Errors
     /// [`UnknownKeyword`] when it says something that would not be checked.
-    pub fn compile(schema: &Value) -> Result<Self, UnknownKeyword> {
+    pub(crate) fn compile(schema: &Value) -> Result<Self, UnknownKeyword> {
         let empty = Map::new();
         let definitions = schema.get("$defs").and_then(Value::as_object).unwrap_or(&empty);
         Compiler { definitions }.shape(schema, 0)
@@ -87,7 +90,7 @@ impl Shape {
 
     /// The shape of the value under `key`, when this is a map that may have it.
     #[must_use]
-    pub fn field(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn field(&self, key: &str) -> Option<&Self> {
         match &self.form {
             Form::Map(fields) => fields
                 .known
@@ -101,7 +104,7 @@ impl Shape {
     }
 
     /// The known keys, when this is a map.
-    pub fn keys(&self) -> Vec<&str> {
+    pub(crate) fn keys(&self) -> Vec<&str> {
         match &self.form {
             Form::Map(fields) => fields.known.iter().map(|f| f.name.as_str()).collect(),
             Form::Choice(options) => options.iter().flat_map(Self::keys).collect(),
@@ -111,7 +114,7 @@ impl Shape {
 
     /// Whether a single value may stand here.
     #[must_use]
-    pub fn takes_scalar(&self) -> bool {
+    pub(crate) fn takes_scalar(&self) -> bool {
         match &self.form {
             Form::Any | Form::Text(_) | Form::Integer { .. } | Form::Bool => true,
             Form::Choice(options) => options.iter().any(Self::takes_scalar),
@@ -121,7 +124,7 @@ impl Shape {
 
     /// Checks a whole file; what is wrong and can be left out is taken out of `root`.
     #[must_use]
-    pub fn check(&self, root: &mut Node) -> Findings {
+    pub(crate) fn check(&self, root: &mut Node) -> Findings {
         let mut findings = Findings { flaws: Vec::new(), hidden: Vec::new(), usable: false };
         findings.usable = self.judge(root, &Label::Root, root.place, &mut findings);
         findings
@@ -129,9 +132,10 @@ impl Shape {
 
     /// Whether what is left of `node` fits.
     fn judge(&self, node: &mut Node, label: &Label<'_>, at: Place, out: &mut Findings) -> bool {
-        if let Some(scalar) = node.scalar()
-            && scalar.is_null()
-        {
+        if node.scalar().is_some_and(|scalar| scalar.style == Style::Unset) {
+            return false;
+        }
+        if node.scalar().is_some_and(Scalar::is_null) {
             let help = "give it a value or leave the key out";
             out.flaws.push(Flaw::new(at, format!("{label} is empty")).help(help));
             return false;
@@ -170,11 +174,11 @@ impl Shape {
                 out.flaws.push(Flaw::new(node.place, message));
                 return false;
             }
-            Kind::Map(_) => "a map".to_owned(),
-            Kind::List(_) => "a list".to_owned(),
-            Kind::Scalar(scalar) => shown(scalar, label).unwrap_or_else(|| "this".to_owned()),
+            Kind::Map(_) => ", not a map".to_owned(),
+            Kind::List(_) => ", not a list".to_owned(),
+            Kind::Scalar(scalar) => shown(scalar, label).map(|shown| format!(", not {shown}")).unwrap_or_default(),
         };
-        let mut flaw = Flaw::new(node.place, format!("{label} must be {}, not {found}", self.form.names()));
+        let mut flaw = Flaw::new(node.place, format!("{label} must be {}{found}", self.form.names()));
         if matches!(self.form, Form::List { .. }) && matches!(node.kind, Kind::Scalar(_)) {
             flaw = flaw.help("a list is written [a, b]");
         }
@@ -202,13 +206,13 @@ fn in_range(number: i128, least: i128, most: i128, place: Place, label: &Label<'
 
 /// What a check found.
 #[derive(Debug)]
-pub struct Findings {
+pub(crate) struct Findings {
     /// What is wrong.
-    pub flaws: Vec<Flaw>,
+    pub(crate) flaws: Vec<Flaw>,
     /// Values that no excerpt may show, because nobody knows what they are.
-    pub hidden: Vec<Place>,
+    pub(crate) hidden: Vec<Place>,
     /// Whether what is left of the tree fits the format.
-    pub usable: bool,
+    pub(crate) usable: bool,
 }
 
 /// How a message names a value.
@@ -275,7 +279,7 @@ impl Fields {
     fn judge(&self, entries: &mut Vec<Entry>, map: Place, label: &Label<'_>, out: &mut Findings) -> bool {
         let mut usable = true;
         if (entries.len() as u64) < self.least {
-            out.flaws.push(Flaw::new(map, format!("{label} must name at least {}", self.least)));
+            out.flaws.push(Flaw::new(map, format!("{label} must not be empty")));
         }
         for field in self.known.iter().filter(|f| f.required) {
             if !entries.iter().any(|e| e.key == field.name) {
@@ -356,7 +360,11 @@ impl Text {
         }
         if !self.words.is_empty() && !self.words.iter().any(|word| word == text) {
             let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
-            let flaw = Flaw::new(Place::default(), format!("{} is not one of: {}", value(), words.join(", ")));
+            let expected = match &self.expected {
+                Some(expected) if words.len() > MOST_WORDS_LISTED => expected.clone(),
+                Some(_) | None => format!("one of: {}", words.join(", ")),
+            };
+            let flaw = Flaw::new(Place::default(), format!("{} is not {expected}", value()));
             return Some(match nearest::to(text, &words) {
                 Some(near) => flaw.help(format!("did you mean `{near}`?")),
                 None => flaw,
@@ -404,12 +412,13 @@ impl Compiler<'_> {
                 unknown("false")
             };
         };
-        if let Some(name) = map.get("$ref").and_then(Value::as_str) {
-            known(map, &["$ref"])?;
-            let target = name.strip_prefix("#/$defs/").and_then(|name| self.definitions.get(name));
-            return target.map_or_else(|| unknown(name), |target| self.shape(target, depth + 1));
-        }
         let map_later = map.get("x-map-not-enforced-yet") == Some(&Value::Bool(true));
+        if let Some(name) = map.get("$ref").and_then(Value::as_str) {
+            known(map, &["$ref", "x-map-not-enforced-yet"])?;
+            let target = name.strip_prefix("#/$defs/").and_then(|name| self.definitions.get(name));
+            let shape = target.map_or_else(|| unknown(name), |target| self.shape(target, depth + 1))?;
+            return Ok(Shape { map_later: shape.map_later || map_later, ..shape });
+        }
         let form = match map.get("type").and_then(Value::as_str) {
             Some("object") => self.fields(map, depth)?,
             Some("array") => self.list(map, depth)?,
@@ -638,7 +647,7 @@ mod tests {
                 "3:7 `rate` must be a whole number or a map, not `fast`",
                 "4:8 `flags` must be a list, not `true` | a list is written [a, b]",
                 "5:7 `redact` is not enforced by this build yet, so it is refused",
-                "6:8 `inner` must name at least 1",
+                "6:8 `inner` must not be empty",
             ]
         );
         assert_eq!(check("- a\n").0, ["1:1 the file must be a map, not a list"]);

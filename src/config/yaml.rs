@@ -11,16 +11,16 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use super::node::{Entry, Flaw, Kind, Node, Place, Scalar, Style, quoted};
 
 /// Largest file that is read, in bytes.
-pub const LARGEST_FILE_BYTES: usize = 1024 * 1024;
+pub(crate) const LARGEST_FILE_BYTES: usize = 1024 * 1024;
 
 /// Deepest nesting of maps and lists.
-pub const DEEPEST: usize = 64;
+pub(crate) const DEEPEST: usize = 64;
 
 /// Reads one document.
 ///
 /// # Errors
 /// Every flaw of the tree itself; a syntax error is the last of them, as nothing after it can be read.
-pub fn parse(text: &str) -> Result<Node, Vec<Flaw>> {
+pub(crate) fn parse(text: &str) -> Result<Node, Vec<Flaw>> {
     let mut grower = Grower::new(text);
     // A byte order mark is no content, and its width would shift the first line's columns.
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
