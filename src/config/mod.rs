@@ -5,4 +5,16 @@
 //! checked by `governance::registry`.
 
 pub mod bootstrap;
+mod de;
+mod environment;
+pub mod fault;
+pub mod finding;
+pub mod format;
+mod mask;
+mod nearest;
+pub mod node;
 pub mod policy;
+mod schema;
+mod shape;
+mod text;
+mod yaml;

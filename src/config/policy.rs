@@ -18,6 +18,7 @@ use crate::speech::Operation;
 /// Where a model or prompt version stands in its life. Only `Approved` is ever forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = super::schema::also_imported_words)]
 pub enum Status {
     /// Being written.
     Draft,
