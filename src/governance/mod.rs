@@ -25,6 +25,52 @@ pub struct Permit {
     body: Bytes,
 }
 
+impl Permit {
+    /// The case file.
+    #[must_use]
+    pub const fn docket(&self) -> &crate::docket::Docket {
+        self.call.docket()
+    }
+
+    /// The case file, for the stage that holds this evidence.
+    #[must_use]
+    pub const fn docket_mut(&mut self) -> &mut crate::docket::Docket {
+        self.call.docket_mut()
+    }
+
+    /// What is asked.
+    #[must_use]
+    pub const fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// The model's record.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The tenant's policy.
+    #[must_use]
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    /// Asks the rules that need risk figures.
+    ///
+    /// # Errors
+    /// [`Denial`] with the first rule's objection.
+    pub fn judge_risk(&mut self, _score: u8, _counts: &dyn Fn(&str) -> u64) -> Result<(), Denial> {
+        todo!()
+    }
+
+    /// Ends the case here and gives its file back.
+    #[must_use]
+    pub fn into_docket(self) -> Box<crate::docket::Docket> {
+        todo!()
+    }
+}
+
 /// Why the gate denies a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.code())]

@@ -16,6 +16,32 @@ pub struct Grant {
     reservation: Reservation,
 }
 
+impl Grant {
+    /// The evidence before.
+    #[must_use]
+    pub const fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    /// The evidence before, for the stage that holds this one.
+    #[must_use]
+    pub const fn permit_mut(&mut self) -> &mut Permit {
+        &mut self.permit
+    }
+
+    /// The case file, for the stage that holds this evidence.
+    #[must_use]
+    pub const fn docket_mut(&mut self) -> &mut crate::docket::Docket {
+        self.permit.docket_mut()
+    }
+
+    /// Ends the case here and gives its file back.
+    #[must_use]
+    pub fn into_docket(self) -> Box<crate::docket::Docket> {
+        self.permit.into_docket()
+    }
+}
+
 /// A place among the tenant's calls in flight; free again when dropped.
 #[derive(Debug)]
 pub struct Slot {}
