@@ -1,10 +1,33 @@
-//! How risky: scans the text of a call and turns findings and facts into a score of 0–100.
+//! How risky: scans the text of a call and turns findings and facts into a score of 0–100 and a verdict.
+//!
+//! `scanner` finds, `score` judges; both are pure. [`assess`] is the stage: it scans every text of a call, writes counts
+//! and score (never text) into the docket, refuses or lets pass by the tenant's profile, and asks the rules that need
+//! risk figures. `portcullis scan` and `/v1/check` use the same two. What detectors exist is data: `detectors`.
 
-use crate::docket::{Refuses, Stopped};
+mod anchors;
+mod detector;
+mod detectors;
+mod digits;
+mod finding;
+mod injection;
+mod line;
+mod scanner;
+mod score;
+mod site;
+
+pub use finding::{Class, Counts, Finding, FindingType, Findings};
+pub use line::{BadLine, answer};
+pub use scanner::{NotCompiled, Scanner};
+pub use score::{Facts, Score, Verdict, default_score, default_weight, score};
+
+use crate::call::Metadata;
+use crate::docket::{CheckVerdict, Docket, Refuses, RiskLine, Stopped};
+use crate::governance::{Denial, Permit};
 use crate::quota::Grant;
 use crate::reason::Reason;
+use crate::speech::Source;
 
-/// Evidence that a call's content was scanned and its risk is acceptable under the tenant's profile.
+/// Evidence that a call's content was scanned and its risk is acceptable under the tenant's profile and rules.
 #[derive(Debug)]
 pub struct Assessment {
     grant: Grant,
@@ -21,7 +44,140 @@ impl Refuses for Risky {
     }
 }
 
-/// Scans and scores a call, then asks the rules that need risk figures.
-pub fn assess(_grant: Grant) -> Result<Assessment, Stopped<Risky>> {
-    todo!()
+impl From<Denial> for Risky {
+    fn from(denial: Denial) -> Self {
+        Self(denial.reason())
+    }
+}
+
+impl Assessment {
+    /// The evidence before.
+    #[must_use]
+    pub const fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// The evidence before, for the stage that holds this one.
+    #[must_use]
+    pub const fn grant_mut(&mut self) -> &mut Grant {
+        &mut self.grant
+    }
+
+    /// Gives the evidence before back.
+    #[must_use]
+    pub fn into_grant(self) -> Grant {
+        self.grant
+    }
+
+    /// The case file.
+    #[must_use]
+    pub const fn docket(&self) -> &Docket {
+        self.grant.permit().docket()
+    }
+
+    /// The case file, for the stage that holds this evidence.
+    #[must_use]
+    pub const fn docket_mut(&mut self) -> &mut Docket {
+        self.grant.docket_mut()
+    }
+}
+
+/// Scans and scores a call, then asks the rules that need risk figures. Linear in the call's text; of its findings only
+/// counts are kept.
+///
+/// # Errors
+/// [`Risky`] with `risk_blocked` or `approval_required` when the profile says so, or with what a rule says.
+pub fn assess(scanner: &Scanner, mut grant: Grant) -> Result<Assessment, Stopped<Risky>> {
+    let facts = facts_of(scanner, grant.permit());
+    let scored = score(&grant.permit().tenant().profile, &facts);
+    write(grant.docket_mut(), &scored, &facts.counts);
+    if let Some(reason) = refusal(scored.verdict) {
+        return Err(Stopped::new(grant.into_docket(), Risky(reason)));
+    }
+    if let Err(denial) = grant.permit_mut().judge_risk(scored.score, &|name| facts.counts.of(name)) {
+        return Err(Stopped::new(grant.into_docket(), denial.into()));
+    }
+    Ok(Assessment { grant })
+}
+
+/// The facts of a call: what its texts hold, what its client declares, where its model runs.
+///
+/// System text is scanned for data and credentials, not for injection: it is what gives the instructions, and good ones
+/// quote the phrases they warn of.
+fn facts_of(scanner: &Scanner, permit: &Permit) -> Facts {
+    let mut findings = Findings::new();
+    for (source, text) in permit.call().texts() {
+        match source {
+            Source::System => scanner.scan_instructions(text, &mut findings),
+            Source::User | Source::Assistant | Source::Tool => scanner.scan(text, &mut findings),
+        }
+    }
+    let mut facts = declared(permit.call().metadata());
+    facts.external_model |= permit.model().file.external;
+    facts.counts = findings.into_counts();
+    facts
+}
+
+/// What a client declares of a call: the facts of `/v1/check`, and those that add to what is found in content.
+#[must_use]
+pub fn declared(metadata: &Metadata) -> Facts {
+    Facts {
+        counts: Counts::default(),
+        declared_personal_data: metadata.holds("contains_personal_data"),
+        external_model: metadata.holds("is_external_model") || metadata.holds("uses_external_model"),
+    }
+}
+
+/// Writes what was found, and what it led to, into the case file.
+fn write(docket: &mut Docket, scored: &Score, counts: &Counts) {
+    docket.risk = RiskLine {
+        score: scored.score,
+        findings: counts.iter().map(|(kind, n)| (kind.name(), n)).collect(),
+        reasons: scored.reasons.clone(),
+    };
+    docket.checks.risk = match scored.verdict {
+        Verdict::Pass => CheckVerdict::Pass,
+        Verdict::Flag => CheckVerdict::Flag,
+        Verdict::Hold | Verdict::Block => CheckVerdict::Block,
+    };
+}
+
+/// The reason with which a verdict refuses, if it does.
+const fn refusal(verdict: Verdict) -> Option<Reason> {
+    match verdict {
+        Verdict::Pass | Verdict::Flag => None,
+        Verdict::Hold => Some(Reason::ApprovalRequired),
+        Verdict::Block => Some(Reason::RiskBlocked),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_hold_and_block_refuse() {
+        assert_eq!(refusal(Verdict::Pass), None);
+        assert_eq!(refusal(Verdict::Flag), None);
+        assert_eq!(refusal(Verdict::Hold), Some(Reason::ApprovalRequired));
+        assert_eq!(refusal(Verdict::Block), Some(Reason::RiskBlocked));
+    }
+
+    #[test]
+    fn the_docket_gets_counts_and_verdict_and_no_text() {
+        let mut docket = Docket::open(
+            crate::id::RequestId::parse("r").unwrap(),
+            crate::id::CorrelationId::parse("c").unwrap(),
+            http::Method::POST,
+            crate::clock::Moment::default(),
+            chrono::DateTime::UNIX_EPOCH,
+        );
+        let mut findings = Findings::new();
+        Scanner::new().unwrap().scan("card 4111 1111 1111 1111, 5105 1051 0510 5100", &mut findings);
+        let scored = Score { score: 70, reasons: vec!["contains_personal_data"], verdict: Verdict::Flag };
+        write(&mut docket, &scored, findings.counts());
+        assert_eq!(docket.checks.risk, CheckVerdict::Flag);
+        let line = serde_json::to_string(&docket.risk).unwrap();
+        assert_eq!(line, r#"{"score":70,"findings":{"CREDIT_CARD":2},"reasons":["contains_personal_data"]}"#);
+    }
 }
