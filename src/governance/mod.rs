@@ -2,6 +2,7 @@
 //!
 //! Asks one registry [`Snapshot`] that does not change while a call is judged.
 
+pub mod prompts;
 pub mod registry;
 pub mod rules;
 
