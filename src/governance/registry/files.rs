@@ -174,7 +174,7 @@ impl Walk<'_> {
     fn folder(&mut self, relative: &str, visit: Visit<'_>) -> Result<(), Stopped> {
         self.each(relative, &mut |path, full, metadata| {
             let folder = metadata.as_ref().is_ok_and(Metadata::is_dir);
-            if !folder && (path.ends_with(".yaml") || path.ends_with(".yml")) {
+            if !folder && is_yaml(full) {
                 visit(path, full, metadata);
             }
         })
@@ -215,6 +215,11 @@ impl Walk<'_> {
     }
 }
 
+/// Also in capitals: a `.YAML` that were passed over would be a policy that nobody enforces.
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("yaml") || e.eq_ignore_ascii_case("yml"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -236,10 +241,10 @@ mod tests {
     #[test]
     fn yaml_files_count_and_hidden_ones_do_not() {
         let dir = tempfile::tempdir().unwrap();
-        for path in ["models/a.yaml", "models/b.yml", "people.yaml", ".git/x.yaml", "models/.swp.yaml", "README.md"] {
+        for path in ["models/a.yaml", "models/b.YML", "people.yaml", ".git/x.yaml", "models/.swp.yaml", "README.md"] {
             write(dir.path(), path, "x");
         }
-        assert_eq!(paths(dir.path()), ["models/a.yaml", "models/b.yml", "people.yaml"]);
+        assert_eq!(paths(dir.path()), ["models/a.yaml", "models/b.YML", "people.yaml"]);
         assert_eq!(folders(dir.path()).len(), 2);
     }
 

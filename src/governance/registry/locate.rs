@@ -39,8 +39,8 @@ fn exact(text: &str, at: Place, value: &str, offset: usize) -> Option<Place> {
 #[cfg(test)]
 mod tests {
     use super::within;
-    use crate::config::fault::Reading;
     use crate::config::format::rules;
+    use crate::config::reading::Reading;
 
     fn place(when: &str) -> (u32, u32, char) {
         let text = format!("rules:\n  - name: a\n    when: {when}\n    then: block\n");
