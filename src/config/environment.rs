@@ -3,8 +3,8 @@
 //! Values are filled in after parsing, so no variable can change the structure of the file, and what came from the
 //! environment is never shown in a message.
 
-use super::fault::Reading;
 use super::node::{Entry, Flaw, Kind, Node, Scalar, Style, quoted};
+use super::reading::Reading;
 use super::shape::Shape;
 
 /// Beginning of a variable that overrides a key.
@@ -160,8 +160,8 @@ fn folded(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{expanded, fill};
-    use crate::config::fault::Reading;
     use crate::config::node::{Node, Style};
+    use crate::config::reading::Reading;
     use crate::config::yaml::parse;
 
     fn env(name: &str) -> Option<String> {

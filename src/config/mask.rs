@@ -96,11 +96,8 @@ fn hide_in_line(line: &str, at: usize, found: &mut Vec<Range<usize>>) -> Option<
         if let Some(quote) = goes_on {
             return Some(Block::Until(quote));
         }
-        let shown = line.get(start..end).unwrap_or_default();
-        if !flow && (shown.is_empty() || shown.starts_with(['|', '>', '#'])) {
-            block = Some(Block::DeeperThan(key_column(line, key.start)));
-        } else if !flow {
-            // A bare scalar may go on in deeper lines.
+        // A block, a value that begins in the next line, and a bare scalar of several lines stand in deeper lines.
+        if !flow {
             block = Some(Block::DeeperThan(key_column(line, key.start)));
         }
         from = end.max(value);
@@ -158,9 +155,9 @@ fn value_end(line: &str, start: usize, flow: bool) -> (usize, Option<u8>) {
 fn closing(bytes: &[u8], quote: u8) -> Option<usize> {
     let mut at = 0;
     while let Some(b) = bytes.get(at) {
-        if *b == b'\\' && quote == b'"' {
-            at += 2;
-        } else if *b == quote && quote == b'\'' && bytes.get(at + 1) == Some(&quote) {
+        let escape = *b == b'\\' && quote == b'"';
+        let doubled = *b == quote && quote == b'\'' && bytes.get(at + 1) == Some(&quote);
+        if escape || doubled {
             at += 2;
         } else if *b == quote {
             return Some(at);

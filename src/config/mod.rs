@@ -1,8 +1,9 @@
 //! The files that people write: the bootstrap config and the policy files, read strictly and checked whole.
 //!
-//! Text becomes a tree that remembers places (`yaml`), the tree is checked against the format with *all* faults
-//! collected (`fault`, `shape`), then turned into the checked types below. What the files say about each other is
-//! checked by `governance::registry`.
+//! Text becomes a tree that remembers places (`yaml`, `node`). The tree is checked against its format with *all* faults
+//! collected (`shape`, compiled from the schema that `schema` generates), turned into the format's raw shape (`de`,
+//! `text`) and from that into the checked types of [`policy`] and [`bootstrap`] ([`mod@format`]). What the files say about
+//! each other is checked by `governance::registry`.
 
 pub mod bootstrap;
 mod de;
@@ -14,6 +15,7 @@ mod mask;
 mod nearest;
 pub mod node;
 pub mod policy;
+pub mod reading;
 mod schema;
 mod shape;
 mod text;

@@ -11,7 +11,7 @@ pub struct Place {
     pub start: u32,
     /// Byte after the last.
     pub end: u32,
-    /// 0 for the file itself; otherwise which overriding variable it came from (see `fault::Reading`).
+    /// 0 for the file itself; otherwise which overriding variable it came from (see `reading`).
     pub origin: u32,
 }
 

@@ -194,7 +194,7 @@ pub struct Rate {
 
 impl Rate {
     /// The window of every rate of this build.
-    pub const WINDOW: Duration = Duration::from_secs(60);
+    pub const WINDOW: Duration = Duration::from_mins(1);
 }
 
 /// A tenant's limits, organization defaults merged in.

@@ -4,8 +4,10 @@
 //! What is wrong is also taken out of the tree where the format allows (an unknown or optional key, an item of a list),
 //! so that later checks go on with the rest instead of stopping at the first file that has a typo.
 
+mod compile;
+
 use regex_automata::meta::Regex;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::mask::is_secret_key;
 use super::nearest;
@@ -83,9 +85,7 @@ impl Shape {
     /// # Errors
     /// [`UnknownKeyword`] when it says something that would not be checked.
     pub(crate) fn compile(schema: &Value) -> Result<Self, UnknownKeyword> {
-        let empty = Map::new();
-        let definitions = schema.get("$defs").and_then(Value::as_object).unwrap_or(&empty);
-        Compiler { definitions }.shape(schema, 0)
+        compile::root(schema)
     }
 
     /// The shape of the value under `key`, when this is a map that may have it.
@@ -296,20 +296,22 @@ impl Fields {
                     usable &= fits || !field.required;
                     fits
                 }
-                None => match &self.others {
-                    Some((key, value)) => {
-                        let scalar = Scalar { text: entry.key.clone(), style: Style::Quoted };
-                        let right = key.judge(&scalar, entry.key_place, &Label::Root, out);
-                        value.judge(&mut entry.value, &label, place, out) && right
-                    }
-                    None => {
-                        self.refuse(entry, out);
-                        false
-                    }
-                },
+                None => self.other(entry, out),
             }
         });
         usable && entries.len() as u64 >= self.least
+    }
+
+    /// Whether an entry under a free key fits; where there are none, its key is unknown.
+    fn other(&self, entry: &mut Entry, out: &mut Findings) -> bool {
+        let Some((keys, values)) = &self.others else {
+            self.refuse(entry, out);
+            return false;
+        };
+        let key = Scalar { text: entry.key.clone(), style: Style::Quoted };
+        let right = keys.judge(&key, entry.key_place, &Label::Root, out);
+        let place = entry.value_place();
+        values.judge(&mut entry.value, &Label::Key(&entry.key), place, out) && right
     }
 
     /// An unknown key: its value may be a secret under a misspelt name, so it is not shown.
@@ -390,296 +392,5 @@ impl Text {
     }
 }
 
-/// Turns schema values into shapes.
-struct Compiler<'a> {
-    definitions: &'a Map<String, Value>,
-}
-
-/// Keywords that describe and do not constrain, or are read together with another.
-const DESCRIBING: [&str; 9] =
-    ["$schema", "$id", "$defs", "title", "description", "default", "examples", "uniqueItems", "format"];
-
-impl Compiler<'_> {
-    fn shape(&self, schema: &Value, depth: usize) -> Result<Shape, UnknownKeyword> {
-        let unknown = |what: &str| Err(UnknownKeyword(what.to_owned()));
-        if depth > 32 {
-            return unknown("$ref (recursive)");
-        }
-        let Value::Object(map) = schema else {
-            return if schema == &Value::Bool(true) {
-                Ok(Shape { form: Form::Any, map_later: false })
-            } else {
-                unknown("false")
-            };
-        };
-        let map_later = map.get("x-map-not-enforced-yet") == Some(&Value::Bool(true));
-        if let Some(name) = map.get("$ref").and_then(Value::as_str) {
-            known(map, &["$ref", "x-map-not-enforced-yet"])?;
-            let target = name.strip_prefix("#/$defs/").and_then(|name| self.definitions.get(name));
-            let shape = target.map_or_else(|| unknown(name), |target| self.shape(target, depth + 1))?;
-            return Ok(Shape { map_later: shape.map_later || map_later, ..shape });
-        }
-        let form = match map.get("type").and_then(Value::as_str) {
-            Some("object") => self.fields(map, depth)?,
-            Some("array") => self.list(map, depth)?,
-            Some("string") => Form::Text(text(map)?),
-            Some("integer") => integer(map)?,
-            Some("boolean") => known(map, &["type"]).map(|()| Form::Bool)?,
-            Some(other) => return unknown(other),
-            None => self.choice(map, depth)?,
-        };
-        Ok(Shape { form, map_later })
-    }
-
-    fn fields(&self, map: &Map<String, Value>, depth: usize) -> Result<Form, UnknownKeyword> {
-        known(
-            map,
-            &[
-                "type",
-                "properties",
-                "required",
-                "additionalProperties",
-                "propertyNames",
-                "minProperties",
-                "x-not-enforced-yet",
-                "x-map-not-enforced-yet",
-            ],
-        )?;
-        let required = strings(map.get("required"));
-        let empty = Map::new();
-        let properties = map.get("properties").and_then(Value::as_object).unwrap_or(&empty);
-        let mut fields = Vec::with_capacity(properties.len());
-        for (name, schema) in properties {
-            let shape = self.shape(schema, depth + 1)?;
-            fields.push(Field { name: name.clone(), required: required.contains(name), shape });
-        }
-        let others = match map.get("additionalProperties") {
-            Some(Value::Bool(false)) => None,
-            Some(values @ Value::Object(_)) => {
-                let values = self.shape(values, depth + 1)?;
-                let keys = match map.get("propertyNames").map(|names| self.shape(names, depth + 1)).transpose()? {
-                    Some(Shape { form: Form::Text(text), .. }) => text,
-                    Some(_) => return Err(UnknownKeyword("propertyNames".to_owned())),
-                    None => Text::default(),
-                };
-                Some((keys, Box::new(values)))
-            }
-            Some(_) | None => return Err(UnknownKeyword("additionalProperties (missing)".to_owned())),
-        };
-        let least = map.get("minProperties").and_then(Value::as_u64).unwrap_or(0);
-        Ok(Form::Map(Fields { known: fields, others, least, later: strings(map.get("x-not-enforced-yet")) }))
-    }
-
-    fn list(&self, map: &Map<String, Value>, depth: usize) -> Result<Form, UnknownKeyword> {
-        known(map, &["type", "items", "minItems"])?;
-        let item = map.get("items").ok_or_else(|| UnknownKeyword("items (missing)".to_owned()))?;
-        let least = map.get("minItems").and_then(Value::as_u64).unwrap_or(0);
-        Ok(Form::List { item: Box::new(self.shape(item, depth + 1)?), least })
-    }
-
-    fn choice(&self, map: &Map<String, Value>, depth: usize) -> Result<Form, UnknownKeyword> {
-        known(map, &["anyOf", "oneOf", "x-not-enforced-yet", "x-map-not-enforced-yet"])?;
-        let options = map.get("anyOf").or_else(|| map.get("oneOf")).and_then(Value::as_array);
-        let Some(options) = options else {
-            return Err(UnknownKeyword("a schema without type".to_owned()));
-        };
-        let words: Vec<String> =
-            options.iter().filter_map(|o| o.get("const").and_then(Value::as_str)).map(str::to_owned).collect();
-        if words.len() == options.len() {
-            let later = strings(map.get("x-not-enforced-yet"));
-            return Ok(Form::Text(Text { words, later, ..Text::default() }));
-        }
-        let shapes: Result<Vec<_>, _> = options.iter().map(|option| self.shape(option, depth + 1)).collect();
-        let mut shapes = shapes?;
-        // Numbers before text, as every bare number is also text.
-        shapes.sort_by_key(|shape| matches!(shape.form, Form::Text(_)));
-        Ok(Form::Choice(shapes))
-    }
-}
-
-fn text(map: &Map<String, Value>) -> Result<Text, UnknownKeyword> {
-    known(
-        map,
-        &["type", "enum", "const", "pattern", "minLength", "maxLength", "x-not-enforced-yet", "x-map-not-enforced-yet"],
-    )?;
-    let mut words = strings(map.get("enum"));
-    words.extend(map.get("const").and_then(Value::as_str).map(str::to_owned));
-    let pattern = match map.get("pattern").and_then(Value::as_str) {
-        None => Pattern::Any,
-        Some(NAME_PATTERN) => Pattern::Name,
-        Some(other) => Pattern::Regex(Box::new(Regex::new(other).map_err(|e| UnknownKeyword(e.to_string()))?)),
-    };
-    Ok(Text {
-        words,
-        later: strings(map.get("x-not-enforced-yet")),
-        pattern,
-        expected: map.get("title").and_then(Value::as_str).map(str::to_owned),
-        least: map.get("minLength").and_then(Value::as_u64).unwrap_or(0),
-        most: map.get("maxLength").and_then(Value::as_u64),
-    })
-}
-
-fn integer(map: &Map<String, Value>) -> Result<Form, UnknownKeyword> {
-    known(map, &["type", "minimum", "maximum"])?;
-    let bound = |key: &str| map.get(key).and_then(|v| v.as_i64().map(i128::from).or(v.as_u64().map(i128::from)));
-    let (low, high) = match map.get("format").and_then(Value::as_str) {
-        Some("uint8") => (0, i128::from(u8::MAX)),
-        Some("uint16") => (0, i128::from(u16::MAX)),
-        Some("uint32") => (0, i128::from(u32::MAX)),
-        Some("uint64" | "uint") => (0, i128::from(u64::MAX)),
-        Some(other) => return Err(UnknownKeyword(other.to_owned())),
-        None => (i128::from(i64::MIN), i128::from(i64::MAX)),
-    };
-    Ok(Form::Integer {
-        least: bound("minimum").unwrap_or(low).max(low),
-        most: bound("maximum").unwrap_or(high).min(high),
-    })
-}
-
-fn known(map: &Map<String, Value>, keywords: &[&str]) -> Result<(), UnknownKeyword> {
-    let strange = map.keys().find(|key| !keywords.contains(&key.as_str()) && !DESCRIBING.contains(&key.as_str()));
-    strange.map_or(Ok(()), |key| Err(UnknownKeyword(key.clone())))
-}
-
-fn strings(value: Option<&Value>) -> Vec<String> {
-    let items = value.and_then(Value::as_array);
-    items.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::Shape;
-    use crate::config::node::Node;
-    use crate::config::yaml::parse;
-
-    fn schema() -> Value {
-        json!({
-            "type": "object",
-            "additionalProperties": false,
-            "required": ["name", "inner"],
-            "x-not-enforced-yet": ["budget"],
-            "properties": {
-                "name": {"$ref": "#/$defs/Name", "description": "the name"},
-                "api_key": {"type": "string", "pattern": "^x+$", "title": "a row of x"},
-                "mode": {"oneOf": [{"type": "string", "const": "on_paper"}, {"type": "string", "const": "off"}],
-                         "x-not-enforced-yet": ["redact"]},
-                "points": {"type": "integer", "format": "uint8", "minimum": 1, "maximum": 100},
-                "rate": {"anyOf": [{"type": "integer", "format": "uint32"}, {"$ref": "#/$defs/Rate"}]},
-                "flags": {"type": "array", "minItems": 1, "items": {"type": "boolean"}},
-                "source": {"type": "string", "x-map-not-enforced-yet": true},
-                "inner": {"type": "object", "minProperties": 1,
-                          "propertyNames": {"$ref": "#/$defs/Name"}, "additionalProperties": {"type": "boolean"}}
-            },
-            "$defs": {
-                "Name": {"type": "string", "pattern": "^[A-Za-z0-9._:/@-]{1,128}$"},
-                "Rate": {"type": "object", "additionalProperties": false, "required": ["rate"],
-                         "properties": {"rate": {"type": "integer", "format": "uint32", "minimum": 1}}}
-            }
-        })
-    }
-
-    fn check(text: &str) -> (Vec<String>, bool, Node) {
-        let mut root = parse(text).unwrap();
-        let findings = Shape::compile(&schema()).unwrap().check(&mut root);
-        let lines = findings
-            .flaws
-            .into_iter()
-            .map(|f| {
-                format!(
-                    "{}:{} {}{}",
-                    f.place.line,
-                    f.place.column,
-                    f.message,
-                    f.help.map_or(String::new(), |h| format!(" | {h}"))
-                )
-            })
-            .collect();
-        (lines, findings.usable, root)
-    }
-
-    #[test]
-    fn what_fits_has_no_flaw() {
-        let (flaws, usable, _) =
-            check("name: a\napi_key: xx\nmode: off\npoints: 3\nrate: {rate: 2}\nflags: [true]\ninner: {a: true}\n");
-        assert_eq!((flaws, usable), (vec![], true));
-    }
-
-    #[test]
-    fn everything_wrong_is_told_at_once_at_its_place() {
-        let (flaws, usable, left) = check(
-            "nmae: a\nmode: of\npoints: 101\nrate: {rate: 0}\nflags: [1, true]\nbudget: 3\nsource: {url: x}\ninner: {a b: true}\n",
-        );
-        assert_eq!(
-            flaws,
-            [
-                "1:1 missing key `name`",
-                "1:1 unknown key `nmae` | did you mean `name`?",
-                "2:7 `of` is not one of: on_paper, off | did you mean `off`?",
-                "3:9 `points` must be at most 100",
-                "4:14 `rate` must be at least 1",
-                "5:9 an item of `flags` must be true or false, not `1`",
-                "6:1 `budget` is not enforced by this build yet, so it is refused",
-                "7:9 a map for `source` is not enforced by this build yet, so it is refused",
-                "8:9 `a b` is not a name | a name has 1 to 128 of the characters A-Z a-z 0-9 . _ : / @ -",
-            ]
-        );
-        assert!(!usable);
-        assert!(left.get("nmae").is_none() && left.get("points").is_none() && left.get("flags").is_some());
-    }
-
-    #[test]
-    fn what_is_optional_and_wrong_is_taken_out_and_the_rest_is_usable() {
-        let (flaws, usable, left) = check("name: a\npoints: x\ninner: {a: true, b: 1}\n");
-        assert_eq!(flaws, ["2:9 `points` must be a whole number, not `x`", "3:21 `b` must be true or false, not `1`"]);
-        assert!(usable && left.get("points").is_none());
-    }
-
-    #[test]
-    fn kinds_that_do_not_fit_are_named() {
-        let (flaws, ..) = check("name: [a]\npoints: \"3\"\nrate: fast\nflags: true\nmode: redact\ninner: {}\n");
-        assert_eq!(
-            flaws,
-            [
-                "1:7 `name` must be text, not a list",
-                "2:9 `points` must be a whole number, not `3` | write it without quotes",
-                "3:7 `rate` must be a whole number or a map, not `fast`",
-                "4:8 `flags` must be a list, not `true` | a list is written [a, b]",
-                "5:7 `redact` is not enforced by this build yet, so it is refused",
-                "6:8 `inner` must not be empty",
-            ]
-        );
-        assert_eq!(check("- a\n").0, ["1:1 the file must be a map, not a list"]);
-    }
-
-    #[test]
-    fn an_empty_value_is_a_flaw_at_its_key() {
-        assert_eq!(
-            check("name:\ninner: {a: true}\n").0,
-            ["1:1 `name` is empty | give it a value or leave the key out"]
-        );
-    }
-
-    #[test]
-    fn a_secret_or_an_unknown_value_is_not_repeated() {
-        let (flaws, ..) = check("name: a\napi_key: sk-live\ninner: {a: true}\n");
-        assert_eq!(flaws, ["2:10 the value is not a row of x"]);
-        let mut root = parse("name: a\napi_kye: sk-live\ninner: {a: true}\n").unwrap();
-        let findings = Shape::compile(&schema()).unwrap().check(&mut root);
-        assert_eq!(findings.hidden.len(), 1);
-        assert!(!findings.flaws[0].message.contains("sk-live"));
-    }
-
-    #[test]
-    fn a_keyword_that_would_not_be_checked_does_not_compile() {
-        for odd in [
-            json!({"type": "string", "contentEncoding": "base64"}),
-            json!({"type": "object", "properties": {}}),
-            json!({"type": "object", "additionalProperties": false, "properties": {"a": {"type": "number"}}}),
-            json!({"$ref": "#/$defs/Missing"}),
-        ] {
-            Shape::compile(&odd).unwrap_err();
-        }
-    }
-}
+mod tests;

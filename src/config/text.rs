@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use super::de::Placed;
-use super::fault::Reading;
+use super::reading::Reading;
 use crate::id::Digest;
 
 macro_rules! texts {
@@ -59,7 +59,7 @@ impl Placed<Span> {
     /// The duration; a fault when it is zero or more than a year.
     pub(crate) fn read(&self, reading: &mut Reading) -> Option<Duration> {
         let duration = humantime::parse_duration(&self.value.0).ok();
-        let sane = duration.filter(|d| !d.is_zero() && *d <= Duration::from_secs(366 * 86_400));
+        let sane = duration.filter(|d| !d.is_zero() && *d <= Duration::from_hours(366 * 24));
         if sane.is_none() {
             reading.wrong(self.place, "a duration must be more than nothing and at most a year");
         }
@@ -161,8 +161,8 @@ mod tests {
 
     use super::{Amount, Day, Size, Span};
     use crate::config::de::Placed;
-    use crate::config::fault::Reading;
     use crate::config::node::Place;
+    use crate::config::reading::Reading;
 
     fn placed<T>(value: T) -> Placed<T> {
         Placed { value, place: Place::default() }
@@ -176,7 +176,7 @@ mod tests {
     fn durations_have_units_and_are_neither_nothing_nor_endless() {
         let span = |text: &str| placed(Span(text.to_owned())).read(&mut reading());
         assert_eq!(span("30s"), Some(Duration::from_secs(30)));
-        assert_eq!(span("1h30m"), Some(Duration::from_secs(5400)));
+        assert_eq!(span("1h30m"), Some(Duration::from_mins(90)));
         assert_eq!(span("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(span("0s"), None);
         assert_eq!(span("999999999d"), None);

@@ -13,8 +13,9 @@ use crate::config::bootstrap::{
 };
 use crate::config::de::{Either, Placed, Table};
 use crate::config::environment::{Lookup, fill, override_keys};
-use crate::config::fault::{Fault, Faults, Reading};
+use crate::config::fault::{Fault, Faults};
 use crate::config::node::{Flaw, Place};
+use crate::config::reading::Reading;
 use crate::config::text::{Line, Size, Span};
 use crate::id::UpstreamId;
 use crate::secret::Secret;

@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::de::{Either, Placed};
-use crate::config::fault::Reading;
 use crate::config::node::Flaw;
 use crate::config::policy::{Algorithm, LimitsOverride, Rate};
+use crate::config::reading::Reading;
 
 /// How much a tenant may use. What is absent falls to the organization, then to 100 requests a minute.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

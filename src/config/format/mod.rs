@@ -17,8 +17,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::fault::Reading;
 use super::node::{Flaw, Node, Place};
+use super::reading::Reading;
 use super::schema::schema_of;
 use super::shape::{Shape, UnknownKeyword};
 use super::{de, yaml};
@@ -57,7 +57,9 @@ fn tree(reading: &mut Reading) -> Option<Node> {
     match yaml::parse(reading.text()) {
         Ok(tree) => Some(tree),
         Err(flaws) => {
-            flaws.into_iter().for_each(|flaw| reading.fault(flaw));
+            for flaw in flaws {
+                reading.fault(flaw);
+            }
             None
         }
     }
@@ -73,8 +75,12 @@ fn fitted<T: Format>(mut tree: Node, reading: &mut Reading) -> Option<T> {
         }
     };
     let findings = shape.check(&mut tree);
-    findings.hidden.into_iter().for_each(|place| reading.hide(place));
-    findings.flaws.into_iter().for_each(|flaw| reading.fault(flaw));
+    for place in findings.hidden {
+        reading.hide(place);
+    }
+    for flaw in findings.flaws {
+        reading.fault(flaw);
+    }
     if !findings.usable {
         return None;
     }

@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::de::{Either, Placed};
-use crate::config::fault::Reading;
 use crate::config::node::Place;
 use crate::config::policy::{Approval, Evaluation, ModelFile, Price, RiskLevel, Status};
+use crate::config::reading::Reading;
 use crate::config::text::{Amount, Currency, Day, Line, Time};
 use crate::id::{Environment, ModelId, ModelVersion, PersonId, UpstreamId};
 use crate::speech::Operation;

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use super::limits;
 use super::risk::{Choice, OverrideWritten};
 use crate::config::de::Placed;
-use crate::config::fault::Reading;
 use crate::config::node::Place;
 use crate::config::policy::OrganizationFile;
+use crate::config::reading::Reading;
 use crate::id::OrganizationId;
 
 /// An organization: what its tenants get where they say nothing themselves.

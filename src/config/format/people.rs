@@ -5,9 +5,9 @@ use serde::Deserialize;
 
 use super::rules::names;
 use crate::config::de::Placed;
-use crate::config::fault::Reading;
 use crate::config::node::Place;
 use crate::config::policy::Person as Entry;
+use crate::config::reading::Reading;
 use crate::config::text::{NameOrAll, Sha256};
 use crate::docket::Role;
 use crate::id::PersonId;

@@ -5,9 +5,9 @@ use serde::Deserialize;
 
 use super::model::ApprovalWritten;
 use crate::config::de::Placed;
-use crate::config::fault::Reading;
 use crate::config::node::Place;
 use crate::config::policy::{PromptFile, Status};
+use crate::config::reading::Reading;
 use crate::config::text::Line;
 use crate::id::PromptId;
 
@@ -22,7 +22,7 @@ pub(super) struct Written {
     #[schemars(range(min = 1))]
     version: Placed<u32>,
     /// Where it stands in its life. Only `approved` may be used.
-    status: Placed<Status>,
+    status: Status,
     /// Who wrote it.
     author: Line,
     /// Why this version exists.
@@ -46,8 +46,6 @@ pub struct Prompt {
     pub prompt_at: Place,
     /// Where the version stands.
     pub version_at: Place,
-    /// Where the status stands.
-    pub status_at: Place,
     /// Where the template stands.
     pub template_at: Place,
 }
@@ -59,12 +57,11 @@ pub fn read(reading: &mut Reading) -> Option<Prompt> {
     Some(Prompt {
         prompt_at: written.prompt.place,
         version_at: written.version.place,
-        status_at: written.status.place,
         template_at: written.template.place,
         file: PromptFile {
             prompt: written.prompt.value,
             version: written.version.value,
-            status: written.status.value,
+            status: written.status,
             author: written.author.0,
             change_reason: written.change_reason,
             template: written.template.value,

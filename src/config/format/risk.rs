@@ -7,10 +7,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use crate::config::de::{Placed, Table};
-use crate::config::fault::Reading;
 use crate::config::finding;
 use crate::config::node::Place;
 use crate::config::policy::{Profile, RiskAction, RiskMode, RiskOverride};
+use crate::config::reading::Reading;
 use crate::id::ProfileId;
 
 /// A risk profile: an additive score of 0 to 100 and what it calls for.

@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::de::Placed;
-use crate::config::fault::Reading;
 use crate::config::node::Place;
 use crate::config::policy::{RuleAction, RuleEntry, RuleScope};
+use crate::config::reading::Reading;
 use crate::config::text::NameOrAll;
 use crate::id::RuleId;
 
