@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::audit::{Audit, GovernanceAct, OpenFault};
+use crate::audit::{Audit, GovernanceAct, Log, OpenFault};
 use crate::breaker::Breakers;
 use crate::clock::{Clock, SharedClock};
 use crate::config::bootstrap::{Address, Config};
@@ -23,9 +23,9 @@ use crate::edge::{Admin, BadTls, BadUpstream, Bound, Certificates, Drain, Gate, 
 use crate::governance::registry::{Reload, Settings, Watcher};
 use crate::governance::{Registry, Snapshot};
 use crate::id::Digest;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Stages};
 use crate::quota::Quota;
-use crate::risk::Scanner;
+use crate::risk::{NotCompiled, Scanner};
 use crate::telemetry::Metrics;
 
 /// How often what has no event of its own is looked after: certificates, suppressed floods.
@@ -78,6 +78,15 @@ pub enum StartFault {
     /// An upstream cannot be set up.
     #[error(transparent)]
     Upstream(#[from] BadUpstream),
+    /// The detectors cannot be compiled: a defect.
+    #[error(transparent)]
+    Scanner(#[from] NotCompiled),
+    /// The registry cannot be watched.
+    #[error("the policy directory cannot be watched")]
+    Watch(#[source] std::io::Error),
+    /// The system gives no randomness.
+    #[error("the system gives no random bytes")]
+    Randomness(#[source] std::io::Error),
     /// A metric family is defined twice: a defect.
     #[error("the metrics cannot be set up")]
     Metrics(#[from] prometheus::Error),
@@ -97,25 +106,24 @@ impl App {
         make_state(&config.state)?;
         let quota = Arc::new(Quota::new(Arc::clone(&clock)));
         let registry = Arc::new(open_registry(&config, &quota, &metrics, &*clock)?);
-        let bound = Bound::bind(&config.listen.address).await.map_err(|why| listen_fault("listen", &config.listen.address, &why))?;
+        let bound = Bound::bind(&config.listen.address)
+            .await
+            .map_err(|why| listen_fault("listen", &config.listen.address, &why))?;
         let admin_listener = TcpListener::bind(config.admin)
             .await
             .map_err(|why| listen_fault("admin", &Address::Tcp(config.admin), &why))?;
         let admin = admin_listener.local_addr().unwrap_or(config.admin);
-        let audit_dir = config.state.join("audit");
-        let audit = Arc::new(Audit::open(&audit_dir, config.audit, Arc::clone(&clock), Arc::clone(&metrics))?);
+        let audit = open_audit(&config, &clock, &metrics)?;
         let breakers = config.upstreams.iter().map(|(name, upstream)| (name.clone(), upstream.breaker));
         let pipeline = Pipeline {
             clock: Arc::clone(&clock),
             registry: Arc::clone(&registry),
-            quota,
-            scanner: Scanner::new(),
-            breakers: Arc::new(Breakers::new(Arc::clone(&clock), breakers)),
+            stages: Stages { quota, scanner: Scanner::new()?, breakers: Breakers::new(Arc::clone(&clock), breakers) },
         };
         let drain = Drain::default();
         let gate = Arc::new(Gate::new(pipeline, audit, upstreams, metrics, config.limits, drain.tasks.clone()));
         let (background, last) = (TaskTracker::new(), CancellationToken::new());
-        let watcher = watch(&gate, &registry, &clock, &background);
+        let watcher = watch(&gate, &registry, &clock, &background).map_err(StartFault::Watch)?;
         let listen = bound.address();
         gate.record_start(&listen).await;
         background.spawn(tick(Arc::clone(&gate), certificates.clone(), last.clone()));
@@ -163,7 +171,10 @@ impl App {
         self.last.cancel();
         self.background.close();
         drop(tokio::time::timeout(TICK * 2, self.background.wait()).await);
-        self.gate.audit.close().await;
+        drop(self.gate.audit.flush_floods().await);
+        if self.gate.audit.close().await.is_err() {
+            tracing::error!("the audit log had failed before it was closed");
+        }
         tracing::info!("the gate is closed");
     }
 }
@@ -186,18 +197,30 @@ fn listen_fault(key: &'static str, address: &Address, why: &std::io::Error) -> S
     StartFault::Listen { key, address, why: format!("{why}{advice}") }
 }
 
-fn open_registry(config: &Config, quota: &Arc<Quota>, metrics: &Arc<Metrics>, clock: &dyn Clock) -> Result<Registry, StartFault> {
+fn open_registry(
+    config: &Config,
+    quota: &Arc<Quota>,
+    metrics: &Arc<Metrics>,
+    clock: &dyn Clock,
+) -> Result<Registry, StartFault> {
     let (quota, metrics) = (Arc::clone(quota), Arc::clone(metrics));
     // Limiters know a tenant before anybody can be judged under the snapshot that names it.
     let prepare = move |snapshot: &Snapshot| {
         quota.apply(snapshot.tenants().map(|tenant| (&tenant.file.tenant, &tenant.limits)));
         metrics.registry_revision.set(i64::try_from(snapshot.revision().0).unwrap_or(i64::MAX));
-        metrics.show_models(snapshot.models().map(|model| (model.file.risk_level.as_str(), model.file.status.as_str())));
+        metrics.show_models(
+            snapshot.models().iter().map(|model| (model.file.risk_level.as_str(), model.file.status.as_str())),
+        );
     };
-    Registry::open(Settings::of(config), Box::new(prepare), clock.utc()).map_err(StartFault::Policies)
+    Registry::open(settings_of(config), Box::new(prepare), clock.utc()).map_err(StartFault::Policies)
 }
 
-fn watch(gate: &Arc<Gate>, registry: &Arc<Registry>, clock: &SharedClock, background: &TaskTracker) -> Watcher {
+fn watch(
+    gate: &Arc<Gate>,
+    registry: &Arc<Registry>,
+    clock: &SharedClock,
+    background: &TaskTracker,
+) -> std::io::Result<Watcher> {
     let (gate, background, runtime) = (Arc::clone(gate), background.clone(), Handle::current());
     Watcher::start(Arc::clone(registry), Arc::clone(clock), move |reload: &Reload| {
         let Some(act) = told(reload, &gate.metrics) else { return };
@@ -206,25 +229,56 @@ fn watch(gate: &Arc<Gate>, registry: &Arc<Registry>, clock: &SharedClock, backgr
     })
 }
 
+/// What the registry is opened with; also for commands that only look.
+#[must_use]
+pub fn settings_of(config: &Config) -> Settings {
+    Settings {
+        policies: config.policies.clone(),
+        state: config.state.clone(),
+        upstreams: config.upstreams.keys().cloned().collect(),
+        durability: config.audit.durability,
+    }
+}
+
+fn open_audit(config: &Config, clock: &SharedClock, metrics: &Arc<Metrics>) -> Result<Arc<Audit>, StartFault> {
+    let (log, opened) = Log::open(&config.state.join("audit"), config.audit, Arc::clone(clock))?;
+    for torn in &opened.torn {
+        tracing::warn!(?torn, "the audit log had a torn tail; it was set aside and recorded");
+    }
+    Audit::new(log, config.audit, Arc::clone(clock), Arc::clone(metrics)).map_err(StartFault::Randomness)
+}
+
 /// Logs and counts a reload; answers what the audit log should say of it.
 fn told(reload: &Reload, metrics: &Metrics) -> Option<GovernanceAct> {
     match reload {
         Reload::Unchanged => None,
-        Reload::Activated { revision, digest } => {
+        Reload::Recovered => {
+            tracing::info!("the policy files are as they were; what had faults is gone");
+            None
+        }
+        Reload::Activated { revision, digest, previous } => {
             tracing::info!(%revision, %digest, "a new registry snapshot is active");
             Some(GovernanceAct {
                 action: "REGISTRY_ACTIVATED",
                 subject: "registry".to_owned(),
-                data: json!({"revision": revision, "digest": digest}),
+                data: json!({"revision": revision, "digest": digest, "previous": previous}),
             })
         }
-        Reload::Rejected { digest, faults } => {
+        Reload::Rejected(rejection) => {
+            let faults = &rejection.faults;
+            let digest = rejection.digest.map(|digest| digest.to_string());
+            let first = faults.iter().next().map(ToString::to_string);
             metrics.registry_reload_failures.inc();
-            tracing::error!(%digest, faults = faults.len(), first = faults.first_line(), "the new policy files have faults; the old snapshot stays active");
+            tracing::error!(
+                digest,
+                faults = faults.iter().count(),
+                first,
+                "the new policy files have faults; the old snapshot stays active"
+            );
             Some(GovernanceAct {
                 action: "REGISTRY_REJECTED",
                 subject: "registry".to_owned(),
-                data: json!({"digest": digest, "faults": faults.len()}),
+                data: json!({"digest": digest, "faults": faults.iter().count()}),
             })
         }
     }
@@ -242,10 +296,14 @@ async fn tick(gate: Arc<Gate>, certificates: Option<Arc<Certificates>>, stop: Ca
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! { biased; () = stop.cancelled() => return, _ = ticks.tick() => {} }
-        gate.audit.flush_suppressed().await;
+        if gate.audit.flush_floods().await.is_err() {
+            tracing::error!("counted refusals could not be recorded; they are kept until the audit log can take them");
+        }
         match certificates.as_deref().map(Certificates::reload) {
             Some(Ok(true)) => tracing::info!("a new certificate is in force"),
-            Some(Err(fault)) => tracing::error!(%fault, "the new certificate cannot be used; the old one stays in force"),
+            Some(Err(fault)) => {
+                tracing::error!(%fault, "the new certificate cannot be used; the old one stays in force")
+            }
             Some(Ok(false)) | None => {}
         }
     }

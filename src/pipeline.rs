@@ -30,12 +30,19 @@ pub struct Pipeline {
     pub clock: SharedClock,
     /// Who may do what.
     pub registry: Arc<Registry>,
+    /// Everything that is asked under one snapshot.
+    pub stages: Stages,
+}
+
+/// The stages that keep state of their own.
+#[derive(Debug)]
+pub struct Stages {
     /// How much.
     pub quota: Arc<Quota>,
     /// How risky.
     pub scanner: Scanner,
     /// How healthy.
-    pub breakers: Arc<Breakers>,
+    pub breakers: Breakers,
 }
 
 /// A caller who may send its body, and its place among the tenant's calls in flight.
@@ -65,7 +72,12 @@ impl Pipeline {
     pub fn admit(&self, arrival: Arrival) -> Result<Admitted, Stopped<Refusal>> {
         let snapshot = self.registry.current();
         let caller = identity::authenticate(snapshot.keyring(), arrival, self.clock.utc()).map_err(joined)?;
-        match self.quota.enter(caller.tenant()) {
+        let quota = &self.stages.quota;
+        let entered = match caller.docket().operation {
+            Some(Operation::Models | Operation::Check | Operation::Evaluate) => quota.enter(caller.tenant()),
+            _ => quota.enter_for_tokens(caller.tenant()),
+        };
+        match entered {
             Ok(slot) => Ok(Admitted { caller, slot, snapshot }),
             Err(exceeded) => {
                 let mut docket = caller.into_docket();
@@ -83,7 +95,10 @@ impl Pipeline {
             Some(Operation::Models | Operation::Check | Operation::Evaluate) => {
                 self.answer(admitted, body).map(Verdict::Answer)
             }
-            _ => self.verdict(admitted, body).map(Verdict::Forward),
+            _ => {
+                let Admitted { caller, slot, snapshot } = admitted;
+                self.stages.verdict(caller, slot, &snapshot, body).map(Verdict::Forward)
+            }
         });
         judged.unwrap_or_else(Verdict::Refuse)
     }
@@ -95,17 +110,7 @@ impl Pipeline {
         let mut docket = caller.into_docket();
         place(&mut docket, &snapshot);
         docket.checks.request = if why == Intake::NoRoom { CheckVerdict::Error } else { CheckVerdict::Block };
-        self.charged(Stopped::new(docket, why.into()))
-    }
-
-    /// The stages, in order. Each consumes the evidence of the one before.
-    fn verdict(&self, admitted: Admitted, body: Bytes) -> Result<Passage, Stopped<Refusal>> {
-        let Admitted { caller, slot, snapshot } = admitted;
-        let call = Call::read(caller, body).map_err(|stopped| self.charged(joined(stopped)))?;
-        let permit = governance::decide(&snapshot, call).map_err(|stopped| self.charged(joined(stopped)))?;
-        let grant = self.quota.take(permit, slot).map_err(joined)?;
-        let assessment = risk::assess(&self.scanner, grant).map_err(joined)?;
-        self.breakers.enter(assessment).map_err(joined)
+        self.stages.charged(Stopped::new(docket, why.into()))
     }
 
     /// The same caller under the snapshot of now: what was revoked while the body was on its way is revoked.
@@ -119,18 +124,30 @@ impl Pipeline {
         place(caller.docket_mut(), &snapshot);
         Ok(Admitted { caller, slot, snapshot })
     }
+}
+
+impl Stages {
+    /// The stages, in order. Each consumes the evidence of the one before.
+    ///
+    /// # Errors
+    /// The first stage's refusal, with the docket. An attempt that is refused before it was counted costs a request.
+    pub fn verdict(
+        &self,
+        caller: Caller,
+        slot: Slot,
+        snapshot: &Arc<Snapshot>,
+        body: Bytes,
+    ) -> Result<Passage, Stopped<Refusal>> {
+        let call = Call::read(caller, body).map_err(|stopped| self.charged(joined(stopped)))?;
+        let permit = governance::decide(snapshot, call).map_err(|stopped| self.charged(joined(stopped)))?;
+        let grant = self.quota.take(permit, slot).map_err(joined)?;
+        let assessment = risk::assess(&self.scanner, grant).map_err(joined)?;
+        self.breakers.enter(assessment).map_err(joined)
+    }
 
     /// A refused attempt costs a request of the tenant's quota; where there is none left, that is the refusal.
     fn charged(&self, stopped: Stopped<Refusal>) -> Stopped<Refusal> {
-        let Stopped { mut docket, why } = stopped;
-        let exceeded = docket.tenant.as_ref().and_then(|tenant| self.quota.charge(tenant).err());
-        match exceeded {
-            Some(exceeded) => {
-                docket.checks.limits = CheckVerdict::Block;
-                Stopped::new(docket, exceeded.into())
-            }
-            None => Stopped::new(docket, why),
-        }
+        self.quota.refuse(stopped).unwrap_or_else(joined)
     }
 }
 

@@ -24,6 +24,7 @@ use crate::config::policy::Price;
 use crate::docket::{Actor, Binding, CheckVerdict, Checks, Docket, PromptUse, Resource, Role};
 use crate::id::{CorrelationId, Digest, KeyId, PromptId, RequestId, Revision, TenantId, UpstreamId};
 use crate::speech::{Dialect, Operation};
+use crate::telemetry::Metrics;
 
 pub(super) fn system() -> SharedClock {
     Arc::new(SystemClock::new())
@@ -163,7 +164,13 @@ pub(super) fn faulty_log(dir: &Path, settings: bootstrap::Audit, clock: SharedCl
 /// An audit room over such a log.
 pub(super) fn faulty_audit(dir: &Path, queue: usize, clock: SharedClock, faults: &Arc<Faults>) -> Arc<Audit> {
     let settings = settings(Durability::Group, queue);
-    Audit::new(faulty_log(dir, settings, Arc::clone(&clock), faults), settings, clock).unwrap()
+    Audit::new(
+        faulty_log(dir, settings, Arc::clone(&clock), faults),
+        settings,
+        clock,
+        Arc::new(Metrics::new().unwrap()),
+    )
+    .unwrap()
 }
 
 /// All lines of all segments of an audit directory.

@@ -42,6 +42,7 @@ use crate::clock::SharedClock;
 use crate::config::bootstrap;
 use crate::docket::{Docket, Refuses as _, Stopped};
 use crate::reason::Reason;
+use crate::telemetry::Metrics;
 use crate::verdict::Refusal;
 use floods::Floods;
 use ids::Ids;
@@ -57,6 +58,7 @@ pub struct Audit {
     ids: Ids,
     floods: Mutex<Floods>,
     clock: SharedClock,
+    metrics: Arc<Metrics>,
 }
 
 /// Evidence that a refusal or an answer stands in the log, or was counted with a flood: it may be shown. Made only here.
@@ -98,9 +100,16 @@ impl Audit {
     ///
     /// # Errors
     /// When the system gives no randomness.
-    pub fn new(log: Log, settings: bootstrap::Audit, clock: SharedClock) -> std::io::Result<Arc<Self>> {
+    pub fn new(
+        log: Log,
+        settings: bootstrap::Audit,
+        clock: SharedClock,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Arc<Self>> {
         let floods = Mutex::new(Floods::new(settings.flood_threshold));
-        Ok(Arc::new(Self { log, ids: Ids::new()?, floods, clock }))
+        let append_seconds = metrics.audit_append_seconds.clone();
+        log.observe_appends(move |took| append_seconds.observe(took.as_secs_f64()));
+        Ok(Arc::new(Self { log, ids: Ids::new()?, floods, clock, metrics }))
     }
 
     /// The log, for its state and its observer.
@@ -165,6 +174,7 @@ impl Audit {
     ) -> Result<Recorded, Unsealed> {
         let Ok([place]) = self.log.room::<1>(ROOM_WAIT).await else { return Err(Unsealed::new(docket)) };
         let took = self.clock.moment().since(docket.arrived);
+        self.metrics.judged(action.as_str(), took);
         let judged = Judgement { docket: &docket, action, decision, reason, status: Some(status), took };
         let draft = record::decision(&self.envelope("portcullis.decision.v1"), &judged);
         match place.write(draft).await {

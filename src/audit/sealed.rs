@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rust_decimal::prelude::ToPrimitive as _;
 use uuid::Uuid;
 
 use super::action::{Action, Decision};
@@ -22,6 +23,7 @@ use crate::config::policy::Price;
 use crate::docket::{Docket, Refuses};
 use crate::governance::Permit;
 use crate::reason::Reason;
+use crate::telemetry;
 
 /// What a sealed call carries: the passage. This room's tests, which cannot make one, carry a stand-in.
 pub(super) trait Carried {
@@ -149,14 +151,10 @@ fn let_through(audit: &Audit, docket: &Docket) -> (Uuid, super::Draft, Moment) {
     let now = audit.clock.moment();
     let at = audit.clock.utc();
     let id = audit.ids.next(at);
-    let judged = Judgement {
-        docket,
-        action: Action::LlmCall,
-        decision: Decision::Allow,
-        reason: None,
-        status: None,
-        took: now.since(docket.arrived),
-    };
+    let took = now.since(docket.arrived);
+    audit.metrics.judged(Action::LlmCall.as_str(), took);
+    let judged =
+        Judgement { docket, action: Action::LlmCall, decision: Decision::Allow, reason: None, status: None, took };
     let envelope = Envelope { origin: audit.log.origin(), id, kind: "portcullis.decision.v1", at };
     (id, record::decision(&envelope, &judged), now)
 }
@@ -234,6 +232,15 @@ impl<P: Carried> Call<P> {
         // First the tokens, so that who reads the outcome finds the call settled.
         let docket = self.passage.close(Some(usage.input.saturating_add(usage.output)), outcome.health);
         self.outcome.post(draft);
+        audit.metrics.settled(&telemetry::Settled {
+            docket: &docket,
+            status: outcome.status,
+            input_tokens: usage.input,
+            output_tokens: usage.output,
+            cost: cost.as_ref().and_then(|cost| Some((cost.amount.to_f64()?, cost.currency.as_str()))),
+            first_byte_after: outcome.first_byte_after,
+            duration: audit.clock.moment().since(docket.arrived),
+        });
         Settled { docket, end: outcome.end, usage, cost, duration }
     }
 }

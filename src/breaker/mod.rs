@@ -43,6 +43,18 @@ pub enum State {
     Open = 2,
 }
 
+impl State {
+    /// The word in `/status`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half_open",
+            Self::Open => "open",
+        }
+    }
+}
+
 /// Evidence that an assessed call may go to its upstream now.
 #[derive(Debug)]
 pub struct Passage {

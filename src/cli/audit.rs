@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use comfy_table::Table;
-use comfy_table::presets::NOTHING;
+use comfy_table::TableStyle;
 use serde_json::json;
 
 use super::screen::{complain, printed, say, unusable};
@@ -126,7 +126,7 @@ fn as_json(verified: &Verified) -> serde_json::Value {
 
 fn as_table(verified: &Verified) -> String {
     let mut table = Table::new();
-    table.load_preset(NOTHING);
+    table.load_style(TableStyle::new());
     let mut row = |name: &str, value: String| {
         table.add_row([name.to_owned(), value]);
     };

@@ -32,8 +32,9 @@ pub(super) fn run(file: &Path) -> End {
 
 /// Reads the bootstrap config, or shows every fault of it.
 pub(super) fn load(file: &Path) -> Result<(Config, Digest), End> {
-    Config::load(file, &environment::variable, environment::all()).map_err(|faults| {
-        complain(faults.render());
+    let digest = std::fs::read(file).map(|bytes| Digest::of(&bytes)).unwrap_or_else(|_| Digest::of(&[]));
+    Config::load(file, &environment::variable, environment::all()).map(|config| (config, digest)).map_err(|faults| {
+        complain(faults.render(super::screen::coloured()));
         End::Unusable
     })
 }
@@ -41,7 +42,7 @@ pub(super) fn load(file: &Path) -> Result<(Config, Digest), End> {
 /// Shows why the gate does not start.
 pub(super) fn not_started(fault: &StartFault) -> End {
     if let StartFault::Policies(faults) = fault {
-        complain(faults.render());
+        complain(faults.render(super::screen::coloured()));
     }
     unusable(fault)
 }

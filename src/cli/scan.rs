@@ -1,10 +1,18 @@
 //! `portcullis scan`: JSON Lines in `{id, text}` from standard input, one answer a line to standard output.
 //!
-//! Reads and writes; what a line says is `risk::answer`'s business. Needs no configuration and no running gate.
+//! Reads and writes; what a line says is `risk::answer`'s business. Needs no running gate, and a configuration only where
+//! a profile is named.
 
 use std::io::{self, BufRead, Read, Write};
 
+use clap::Args;
+
+use super::screen::{coloured, complain, unusable};
+use super::{ConfigFile, End};
+use crate::app::settings_of;
+use crate::clock::{Clock, SystemClock};
 use crate::config::policy::Profile;
+use crate::governance::Registry;
 use crate::risk::{self, BadLine, NotCompiled, Scanner};
 
 /// Longest line that is read, in bytes.
@@ -12,7 +20,7 @@ const LONGEST_LINE: u64 = 64 * 1024 * 1024;
 
 /// Why a scan ended early.
 #[derive(Debug, thiserror::Error)]
-pub enum ScanFault {
+enum ScanFault {
     /// A line that is not `{id, text}`.
     #[error("line {line}")]
     Line {
@@ -34,13 +42,50 @@ pub enum ScanFault {
     /// The scanner could not be made.
     #[error(transparent)]
     Scanner(#[from] NotCompiled),
+
+    /// A profile that the policies do not have.
+    #[error("there is no risk profile `{0}` in the policy directory's risk/")]
+    NoProfile(String),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Scan {
+    /// Score under this risk profile of the policy directory instead of the default weights
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl Scan {
+    pub(super) fn run(&self) -> End {
+        let profile = match self.profile.as_deref().map(|name| self.find(name)).transpose() {
+            Ok(profile) => profile,
+            Err(end) => return end,
+        };
+        match scan(io::stdin().lock(), io::stdout().lock(), profile.as_ref()) {
+            Ok(()) => End::Fine,
+            Err(ScanFault::Stream(fault)) if fault.kind() == io::ErrorKind::BrokenPipe => End::Fine,
+            Err(fault) => unusable(&fault),
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<Profile, End> {
+        let (config, _) = super::run::load(&self.config.config)?;
+        let snapshot = Registry::inspect(&settings_of(&config), SystemClock::new().utc()).map_err(|faults| {
+            complain(faults.render(coloured()));
+            End::Unusable
+        })?;
+        let profile = snapshot.profile(name).cloned();
+        profile.ok_or_else(|| unusable(&ScanFault::NoProfile(name.to_owned())))
+    }
 }
 
 /// Answers every line of `input`, empty ones left out, under `profile` or else the default weights.
 ///
 /// # Errors
 /// [`ScanFault`] at the first line that cannot be read or answered; the answers before it are written.
-pub fn scan(mut input: impl BufRead, mut output: impl Write, profile: Option<&Profile>) -> Result<(), ScanFault> {
+fn scan(mut input: impl BufRead, mut output: impl Write, profile: Option<&Profile>) -> Result<(), ScanFault> {
     let scanner = Scanner::new()?;
     let mut text = String::new();
     for line in 1.. {

@@ -1,7 +1,7 @@
 //! What commands print: results to standard output, complaints to standard error.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use super::End;
 
@@ -34,4 +34,9 @@ pub(super) fn printed(result: io::Result<()>) -> End {
         Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => End::Fine,
         Err(fault) => unusable(&fault),
     }
+}
+
+/// Whether complaints may be coloured.
+pub(super) fn coloured() -> bool {
+    io::stderr().is_terminal()
 }

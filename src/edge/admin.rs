@@ -58,7 +58,7 @@ async fn nothing_here() -> Response {
 
 /// Ready to judge and to record. A refused reload leaves it ready, and degraded.
 async fn ready(State(admin): State<Admin>) -> Response {
-    let audit = admin.gate.audit.is_healthy();
+    let audit = !admin.gate.audit.log().has_failed();
     let draining = admin.draining.is_cancelled();
     let degraded = admin.gate.pipeline.registry.standing().rejected.is_some();
     let word = match (audit, draining, degraded) {
@@ -85,6 +85,7 @@ async fn status(State(admin): State<Admin>) -> Response {
     let gate = &admin.gate;
     let breakers: Value = gate
         .pipeline
+        .stages
         .breakers
         .states()
         .map(|(upstream, state)| (upstream.as_str().to_owned(), Value::from(state.as_str())))
@@ -96,7 +97,7 @@ async fn status(State(admin): State<Admin>) -> Response {
         "config": {"digest": admin.config_digest},
         "trust": {"mode": "none", "note": "approvals are fields of files: who writes the files approves; four eyes rest on file permissions"},
         "registry": registry(&admin),
-        "audit": {"state": audit_word(gate.audit.is_healthy()), "origin": gate.audit.origin(), "queued": gate.audit.queued()},
+        "audit": {"state": audit_word(!gate.audit.log().has_failed()), "origin": **gate.audit.log().origin(), "queued": gate.audit.log().state().queued},
         "breakers": breakers,
         "fail_open": [],
         "draining": admin.draining.is_cancelled(),
@@ -116,12 +117,12 @@ fn registry(admin: &Admin) -> Value {
         "revision": standing.revision,
         "digest": standing.digest,
         "age_seconds": age,
-        "source": standing.source,
+        "source": registry.policies().display().to_string(),
         "reload_failures": standing.reload_failures,
         "rejected": standing.rejected.as_ref().map(|rejected| json!({
             "at": rejected.at.to_rfc3339(),
             "digest": rejected.digest,
-            "faults": rejected.faults,
+            "faults": rejected.faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })),
     })
 }

@@ -20,7 +20,7 @@ use super::relay::{Begun, Relay};
 use super::upstream::{NoAnswer, Upstreams};
 use super::{headers, own, reply};
 use crate::arrival::Arrival;
-use crate::audit::{Audit, End, GovernanceAct, Outcome, Recorded, Sealed, Unsealed};
+use crate::audit::{Audit, Decision, End, GovernanceAct, Outcome, Sealed, Unsealed};
 use crate::breaker::{Health, Passage};
 use crate::call::{Seen, Watch};
 use crate::config::bootstrap::Intake as IntakeBounds;
@@ -74,9 +74,9 @@ impl Gate {
         let age = self.pipeline.clock.utc().signed_duration_since(standing.loaded_at).num_seconds();
         self.metrics.registry_age_seconds.set(age.max(0));
         self.metrics.body_bytes.set(i64::try_from(self.budget.used()).unwrap_or(i64::MAX));
-        self.metrics.audit_queue_records.set(i64::try_from(self.audit.queued()).unwrap_or(i64::MAX));
-        for (upstream, state) in self.pipeline.breakers.states() {
-            self.metrics.show_breaker(upstream.as_str(), state.as_gauge());
+        self.metrics.audit_queue_records.set(i64::try_from(self.audit.log().state().queued).unwrap_or(i64::MAX));
+        for (upstream, state) in self.pipeline.stages.breakers.states() {
+            self.metrics.show_breaker(upstream.as_str(), state as i64);
         }
     }
 
@@ -97,7 +97,7 @@ impl Gate {
     /// Writes down a governance act; a log that cannot take it is visible in `/readyz` and refuses every call anyway.
     pub async fn record_act(&self, act: GovernanceAct) {
         let action = act.action;
-        if self.audit.governance(act).await.is_err() {
+        if self.audit.governance(&act).await.is_err() {
             tracing::error!(action, "a governance act could not be recorded: the audit log is not available");
         }
     }
@@ -150,7 +150,7 @@ impl Gate {
 
     /// Seals the call, then sends it, then passes the answer on.
     async fn forward(&self, passage: Passage, share: Share, presence: &Presence) -> Reply {
-        let standing = passage.docket().tenant.as_ref().and_then(|tenant| self.pipeline.quota.standing(tenant));
+        let standing = passage.docket().tenant.as_ref().and_then(|tenant| self.pipeline.stages.quota.standing(tenant));
         let sealed = match self.audit.seal(passage).await {
             Ok(sealed) => sealed,
             Err(unsealed) => return self.unsealed(unsealed),
@@ -162,7 +162,13 @@ impl Gate {
         let sent = Instant::now();
         let Some(answer) = presence.bound(self.upstreams.send(&sealed)).await else {
             let health = Health::Unknown;
-            sealed.finish(Outcome { end: End::Cancelled, status: None, seen: Seen::default(), first_byte_after: None, health });
+            let _settled = sealed.finish(Outcome {
+                end: End::Cancelled,
+                status: None,
+                seen: Seen::default(),
+                first_byte_after: None,
+                health,
+            });
             return nobody();
         };
         let answer = match answer {
@@ -177,8 +183,8 @@ impl Gate {
         if let Some(standing) = &standing {
             reply::show_standing(&mut head.headers, standing);
         }
-        let docket = sealed.docket();
-        let watch = Watch::new(docket.dialect, sealed.permit().call().operation(), event_stream);
+        let route = sealed.permit().call().route();
+        let watch = Watch::new(route.dialect, route.operation, event_stream);
         let begun = Begun {
             watch,
             status: head.status.as_u16(),
@@ -201,7 +207,7 @@ impl Gate {
         let mut response = refusal(sealed.docket(), reason);
         put_address(response.headers_mut(), sealed.address());
         self.metrics.failed_after_decision(sealed.docket(), reason);
-        sealed.finish(Outcome {
+        let _settled = sealed.finish(Outcome {
             end: End::Failed,
             status: Some(response.status().as_u16()),
             seen: Seen::default(),
@@ -216,7 +222,9 @@ impl Gate {
         let (reason, retry) = (stopped.why.reason(), stopped.why.retry_after());
         let status = reply::status(reason).as_u16();
         match self.audit.refuse(stopped, status).await {
-            Ok(Recorded { docket, address }) => {
+            Ok(recorded) => {
+                let address = recorded.address().cloned();
+                let docket = recorded.into_docket();
                 self.metrics.decided(&docket, "block", Some(reason));
                 let mut response = refusal(&docket, reason);
                 if let Some(address) = &address {
@@ -225,7 +233,7 @@ impl Gate {
                 if let Some(after) = retry {
                     reply::show_retry(response.headers_mut(), after);
                 }
-                let standing = docket.tenant.as_ref().and_then(|tenant| self.pipeline.quota.standing(tenant));
+                let standing = docket.tenant.as_ref().and_then(|tenant| self.pipeline.stages.quota.standing(tenant));
                 if let Some(standing) = &standing {
                     reply::show_standing(response.headers_mut(), standing);
                 }
@@ -239,16 +247,19 @@ impl Gate {
     async fn say(&self, answer: Answer) -> Reply {
         let Answer { docket, asked } = answer;
         let refused = own::refusal_of(&asked);
-        match self.audit.answered(docket, own::action_of(&asked), refused, 200).await {
-            Ok(Recorded { docket, address }) => {
-                let decision = if refused.is_some() { "block" } else { "allow" };
+        let decision = refused.map_or(Decision::Allow, Decision::of);
+        match self.audit.answered(docket, own::action_of(&asked), decision, refused, 200).await {
+            Ok(recorded) => {
+                let address = recorded.address().cloned();
+                let docket = recorded.into_docket();
+                let decision = decision.as_str();
                 self.metrics.decided(&docket, decision, refused);
                 let mut response = own::answer(&docket, &asked);
                 reply::sign(response.headers_mut(), &docket, decision, refused);
                 if let Some(address) = &address {
                     put_address(response.headers_mut(), address);
                 }
-                let standing = docket.tenant.as_ref().and_then(|tenant| self.pipeline.quota.standing(tenant));
+                let standing = docket.tenant.as_ref().and_then(|tenant| self.pipeline.stages.quota.standing(tenant));
                 if let Some(standing) = &standing {
                     reply::show_standing(response.headers_mut(), standing);
                 }
@@ -287,10 +298,9 @@ fn put_address(headers: &mut HeaderMap, address: &crate::audit::Address) {
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream"))
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+        value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream")
+    })
 }
 
 /// Whether the head says in one way where the request goes and how long it is: one plain `Host` that agrees with the

@@ -72,7 +72,11 @@ pub(super) fn for_client(head: &mut HeaderMap) {
 }
 
 fn nominations(head: &HeaderMap) -> impl Iterator<Item = &str> {
-    head.get_all(header::CONNECTION).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).map(str::trim)
+    head.get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
 }
 
 fn is_nominated(head: &HeaderMap, name: &HeaderName) -> bool {

@@ -77,7 +77,8 @@ fn id_of(entry: Option<&Value>) -> Value {
 
 fn check(docket: &Docket, refused: Option<Reason>, score: u8, reasons: &[&str]) -> Value {
     let mut words: Vec<&str> = reasons.to_vec();
-    if let Some(reason) = refused.filter(|reason| *reason != Reason::RiskBlocked && *reason != Reason::ApprovalRequired) {
+    if let Some(reason) = refused.filter(|reason| *reason != Reason::RiskBlocked && *reason != Reason::ApprovalRequired)
+    {
         words.insert(0, reason.code());
     }
     if words.is_empty() {

@@ -119,7 +119,15 @@ impl Relay {
             timer: Box::pin(sleep_until((last_at + begun.timeouts.idle).min(begun.ends_at))),
             _share: begun.share,
         };
-        let mut relay = Self { upstream, open: Some(Box::new(open)), gathered: Gathered::default(), turned: false, left, event_stream: begun.event_stream, done: false };
+        let mut relay = Self {
+            upstream,
+            open: Some(Box::new(open)),
+            gathered: Gathered::default(),
+            turned: false,
+            left,
+            event_stream: begun.event_stream,
+            done: false,
+        };
         if left == Some(0) {
             relay.settle(End::Complete, true);
         }
@@ -136,7 +144,7 @@ impl Relay {
             End::Complete | End::Failed => Health::Failed,
             End::Cancelled | End::Refused => Health::Unknown,
         };
-        sealed.finish(Outcome { end, status: Some(status), seen, first_byte_after, health });
+        let _settled = sealed.finish(Outcome { end, status: Some(status), seen, first_byte_after, health });
     }
 
     /// The next data of the upstream, its time limits watched.

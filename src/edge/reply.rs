@@ -49,11 +49,9 @@ pub const fn status(reason: Reason) -> StatusCode {
         R::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         R::RequestLimit | R::TokenLimit | R::BudgetExhausted | R::ConcurrencyLimit => StatusCode::TOO_MANY_REQUESTS,
         R::UpstreamFailed => StatusCode::BAD_GATEWAY,
-        R::BreakerOpen
-        | R::Overloaded
-        | R::AuditUnavailable
-        | R::RegistryUnavailable
-        | R::SharedStateUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        R::BreakerOpen | R::Overloaded | R::AuditUnavailable | R::RegistryUnavailable | R::SharedStateUnavailable => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         R::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         R::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -118,8 +118,8 @@ impl Pem {
     fn into_config(self, files: &Tls) -> Result<ServerConfig, BadTls> {
         let content = |file: &Path, what| BadTls::Content { file: file.display().to_string(), what };
         let chain = certificates(&self.cert, &files.cert)?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key)
-            .map_err(|_| content(&files.key, "no private key in PEM form"))?;
+        let key =
+            PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| content(&files.key, "no private key in PEM form"))?;
         let builder = ServerConfig::builder();
         let builder = match (&self.client_ca, &files.client_ca) {
             (Some(pem), Some(file)) => {

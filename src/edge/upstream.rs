@@ -154,7 +154,8 @@ impl Endpoint {
             .iter()
             .map(|route| Ok((route.path, target(&upstream.url, route.path).ok_or(BadUpstream::Target(name.clone()))?)))
             .collect::<Result<_, _>>()?;
-        let credential = upstream.api_key.as_ref().map(|key| credential(name, key.expose(), upstream.auth)).transpose()?;
+        let credential =
+            upstream.api_key.as_ref().map(|key| credential(name, key.expose(), upstream.auth)).transpose()?;
         Ok(Self { client, targets, credential, retries: upstream.retries, timeouts: upstream.timeouts })
     }
 
@@ -181,7 +182,9 @@ impl Endpoint {
         *request.method_mut() = route.method.clone();
         *request.uri_mut() = self.targets.get(route.path).ok_or(NoAnswer::Failed)?.clone();
         let mut head = headers::for_upstream(arrival.headers());
-        if let Some(traceparent) = sealed.docket().traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+        if let Some(traceparent) =
+            sealed.docket().traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok())
+        {
             head.insert(HeaderName::from_static("traceparent"), traceparent);
         }
         if let Some(credential) = &self.credential {

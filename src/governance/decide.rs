@@ -142,7 +142,8 @@ impl Found {
     }
 }
 
-fn resource(model: &ModelFile) -> Resource {
+/// A registry record as a decision names it.
+pub(crate) fn resource(model: &ModelFile) -> Resource {
     Resource {
         kind: "model",
         id: model.model.as_str().to_owned(),

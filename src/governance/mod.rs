@@ -12,6 +12,8 @@ pub mod prompts;
 pub mod registry;
 pub mod rules;
 
+pub(crate) use decide::resource;
+
 pub use decide::decide;
 pub use models::{check_model, usable_models};
 pub use registry::{Model, Prompt, Registry, Snapshot, Tenant};

@@ -12,7 +12,7 @@ use crate::id::ModelId;
 use crate::identity::Unauthenticated;
 use crate::quota::Standing;
 use crate::reason::Reason;
-use crate::risk::{self, Facts};
+use crate::risk;
 use crate::verdict::Refusal;
 
 /// An answer that the gate gives itself, to be recorded before it is sent.
@@ -57,7 +57,7 @@ impl Pipeline {
 
     fn list(&self, admitted: Admitted, body: &Bytes) -> Result<Answer, Stopped<Refusal>> {
         let Admitted { caller, slot: _slot, snapshot } = admitted;
-        let ask = ListAsk::read(caller, body).map_err(|stopped| self.charged(joined(stopped)))?;
+        let ask = ListAsk::read(caller, body).map_err(|stopped| self.stages.charged(joined(stopped)))?;
         let docket = self.paid(ask.into_docket())?;
         let (docket, tenant) = known(docket, &snapshot)?;
         let models = governance::usable_models(&snapshot, &tenant).into_iter().cloned().collect();
@@ -66,19 +66,19 @@ impl Pipeline {
 
     fn check(&self, admitted: Admitted, body: &Bytes) -> Result<Answer, Stopped<Refusal>> {
         let Admitted { caller, slot: _slot, snapshot } = admitted;
-        let ask = CheckAsk::read(caller, body).map_err(|stopped| self.charged(joined(stopped)))?;
+        let ask = CheckAsk::read(caller, body).map_err(|stopped| self.stages.charged(joined(stopped)))?;
         let (model, metadata) = (ask.model.clone(), ask.metadata.clone());
         let docket = self.paid(ask.into_docket())?;
         let (mut docket, tenant) = known(docket, &snapshot)?;
         let mut refused = None;
-        let mut external = metadata.holds("is_external_model") || metadata.holds("uses_external_model");
+        let mut facts = risk::declared(&metadata);
         if let Some(claimed) = &model {
             match governance::check_model(&snapshot, &tenant, claimed.as_str()) {
                 Ok(model) => {
                     docket.checks.model = CheckVerdict::Pass;
                     docket.model = Some(model.file.model.clone());
-                    docket.resource = Some(model.resource());
-                    external |= model.file.external;
+                    docket.resource = Some(governance::resource(&model.file));
+                    facts.external_model |= model.file.external;
                 }
                 Err(reason) => {
                     docket.checks.model = CheckVerdict::Block;
@@ -93,7 +93,6 @@ impl Pipeline {
                 }
             }
         }
-        let facts = Facts::declared(metadata.holds("contains_personal_data"), external);
         let score = risk::score(&tenant.profile, &facts);
         docket.risk.score = score.score;
         docket.risk.reasons.clone_from(&score.reasons);
@@ -104,21 +103,21 @@ impl Pipeline {
 
     fn evaluate(&self, admitted: Admitted, body: &Bytes) -> Result<Answer, Stopped<Refusal>> {
         let Admitted { caller, slot: _slot, .. } = admitted;
-        let ask = EvaluateAsk::read(caller, body).map_err(|stopped| self.charged(joined(stopped)))?;
+        let ask = EvaluateAsk::read(caller, body).map_err(|stopped| self.stages.charged(joined(stopped)))?;
         let customer = ask.customer.clone();
         let mut docket = ask.into_docket();
         if customer.is_some_and(|customer| docket.tenant.as_ref().is_none_or(|tenant| tenant.as_str() != customer)) {
             docket.checks.identity = CheckVerdict::Block;
-            return Err(self.charged(Stopped::new(docket, Unauthenticated::TenantMismatch.into())));
+            return Err(self.stages.charged(Stopped::new(docket, Unauthenticated::TenantMismatch.into())));
         }
         let docket = self.paid(docket)?;
-        let standing = docket.tenant.as_ref().and_then(|tenant| self.quota.standing(tenant));
+        let standing = docket.tenant.as_ref().and_then(|tenant| self.stages.quota.standing(tenant));
         Ok(Answer { docket, asked: Asked::Evaluate { standing } })
     }
 
     /// Takes the one request that a question costs.
     fn paid(&self, mut docket: Box<Docket>) -> Result<Box<Docket>, Stopped<Refusal>> {
-        let exceeded = docket.tenant.as_ref().and_then(|tenant| self.quota.charge(tenant).err());
+        let exceeded = docket.tenant.as_ref().and_then(|tenant| self.stages.quota.charge(tenant).err());
         docket.checks.limits = if exceeded.is_some() { CheckVerdict::Block } else { CheckVerdict::Pass };
         match exceeded {
             Some(exceeded) => Err(Stopped::new(docket, exceeded.into())),

@@ -21,7 +21,7 @@ pub use scanner::{NotCompiled, Scanner};
 pub use score::{Facts, Score, Verdict, default_score, default_weight, score};
 
 use crate::call::Metadata;
-use crate::docket::{CheckVerdict, Docket, Refuses, RiskLine, Stopped};
+use crate::docket::{Docket, Refuses, RiskLine, Stopped};
 use crate::governance::{Denial, Permit};
 use crate::quota::Grant;
 use crate::reason::Reason;
@@ -91,7 +91,7 @@ pub fn assess(scanner: &Scanner, mut grant: Grant) -> Result<Assessment, Stopped
     let facts = facts_of(scanner, grant.permit());
     let scored = score(&grant.permit().tenant().profile, &facts);
     write(grant.docket_mut(), &scored, &facts.counts);
-    if let Some(reason) = refusal(scored.verdict) {
+    if let Some(reason) = scored.verdict.refusal() {
         return Err(Stopped::new(grant.into_docket(), Risky(reason)));
     }
     if let Err(denial) = grant.permit_mut().judge_risk(scored.score, &|name| facts.counts.of(name)) {
@@ -135,20 +135,7 @@ fn write(docket: &mut Docket, scored: &Score, counts: &Counts) {
         findings: counts.iter().map(|(kind, n)| (kind.name(), n)).collect(),
         reasons: scored.reasons.clone(),
     };
-    docket.checks.risk = match scored.verdict {
-        Verdict::Pass => CheckVerdict::Pass,
-        Verdict::Flag => CheckVerdict::Flag,
-        Verdict::Hold | Verdict::Block => CheckVerdict::Block,
-    };
-}
-
-/// The reason with which a verdict refuses, if it does.
-const fn refusal(verdict: Verdict) -> Option<Reason> {
-    match verdict {
-        Verdict::Pass | Verdict::Flag => None,
-        Verdict::Hold => Some(Reason::ApprovalRequired),
-        Verdict::Block => Some(Reason::RiskBlocked),
-    }
+    docket.checks.risk = scored.verdict.as_check();
 }
 
 #[cfg(test)]
@@ -157,10 +144,10 @@ mod tests {
 
     #[test]
     fn only_hold_and_block_refuse() {
-        assert_eq!(refusal(Verdict::Pass), None);
-        assert_eq!(refusal(Verdict::Flag), None);
-        assert_eq!(refusal(Verdict::Hold), Some(Reason::ApprovalRequired));
-        assert_eq!(refusal(Verdict::Block), Some(Reason::RiskBlocked));
+        assert_eq!(Verdict::Pass.refusal(), None);
+        assert_eq!(Verdict::Flag.refusal(), None);
+        assert_eq!(Verdict::Hold.refusal(), Some(Reason::ApprovalRequired));
+        assert_eq!(Verdict::Block.refusal(), Some(Reason::RiskBlocked));
     }
 
     #[test]

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 
 use crate::config::policy::{Profile, RiskAction, RiskMode};
+use crate::docket::CheckVerdict;
+use crate::reason::Reason;
 
 use super::finding::{Class, Counts, FindingType};
 
@@ -46,6 +48,28 @@ pub enum Verdict {
     Hold,
     /// Refused.
     Block,
+}
+
+impl Verdict {
+    /// The verdict of the risk check.
+    #[must_use]
+    pub const fn as_check(self) -> CheckVerdict {
+        match self {
+            Self::Pass => CheckVerdict::Pass,
+            Self::Flag => CheckVerdict::Flag,
+            Self::Hold | Self::Block => CheckVerdict::Block,
+        }
+    }
+
+    /// The reason with which it refuses, if it does.
+    #[must_use]
+    pub const fn refusal(self) -> Option<Reason> {
+        match self {
+            Self::Pass | Self::Flag => None,
+            Self::Hold => Some(Reason::ApprovalRequired),
+            Self::Block => Some(Reason::RiskBlocked),
+        }
+    }
 }
 
 /// A class's weight where the profile names none.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::docket::{Docket, Role};
@@ -134,7 +134,11 @@ impl Metrics {
                 "Findings by type and what became of the call.",
                 &["type", "action"],
             )?,
-            role_denied: new.counters("portcullis_role_denied_total", "Acts refused for want of a role.", &["action"])?,
+            role_denied: new.counters(
+                "portcullis_role_denied_total",
+                "Acts refused for want of a role.",
+                &["action"],
+            )?,
             fail_open: new.counters(
                 "portcullis_fail_open_total",
                 "Calls let through without a check, as config names it.",
@@ -192,14 +196,13 @@ impl Metrics {
             .inc();
     }
 
-    /// Notes how long judging took.
-    pub fn judged_in(&self, duration: Duration) {
-        self.policy_seconds.observe(duration.as_secs_f64());
-    }
-
-    /// Counts a record that says that governance was violated.
-    pub fn violated(&self) {
-        self.violations.inc();
+    /// Counts a decision record and notes how long judging took.
+    pub fn judged(&self, action: &'static str, took: Duration) {
+        self.policy_seconds.observe(took.as_secs_f64());
+        self.audit_records.with_label_values(&[action]).inc();
+        if action == "GOVERNANCE_VIOLATION" {
+            self.violations.inc();
+        }
     }
 
     /// Notes a forwarded call's end.

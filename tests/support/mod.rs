@@ -19,6 +19,7 @@ use hyper_util::rt::TokioExecutor;
 use portcullis::app::App;
 use portcullis::clock::SystemClock;
 use portcullis::config::bootstrap::Config;
+use portcullis::id::Digest;
 use portcullis::simulator::Simulator;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -135,9 +136,9 @@ pub async fn start(dir: &Path) -> App {
         "PORT" | "ADMIN_PORT" => Some("0".to_owned()),
         _ => None,
     };
-    let (config, digest) = Config::load(&dir.join("portcullis.yaml"), &text, std::iter::empty())
+    let config = Config::load(&dir.join("portcullis.yaml"), &text, std::iter::empty())
         .unwrap_or_else(|faults| panic!("{}", faults.render(false)));
-    App::start(config, digest, Arc::new(SystemClock::new())).await.unwrap()
+    App::start(config, Digest::of(b"test"), Arc::new(SystemClock::new())).await.unwrap()
 }
 
 /// A directory with the acceptance set, its upstream at `upstream`.

@@ -9,9 +9,9 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
 /// The demo key of tenant `acme`; it opens nothing but this demo.
-pub(super) const ACME: &str = "pcl_demo1_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+pub(super) const ACME: &str = "pcl_acme1_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 /// The demo key of tenant `globex`, whose limit is small.
-pub(super) const GLOBEX: &str = "pcl_demo2_fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
+pub(super) const GLOBEX: &str = "pcl_globex1_ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100";
 
 /// Calls of one burst and failing calls in a row: more than globex's limit and than the breaker's bound.
 const BURST: usize = 12;
@@ -61,7 +61,10 @@ fn chat(title: &'static str, model: &str, text: &str, expected: (u16, &'static s
 
 impl Caller {
     pub(super) fn new(gate: &str) -> Self {
-        Self { base: format!("http://{gate}"), client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()) }
+        Self {
+            base: format!("http://{gate}"),
+            client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()),
+        }
     }
 
     /// Makes all calls of the demo.
@@ -177,7 +180,8 @@ fn script() -> Vec<Ask<'static>> {
 
 /// What the application hears, in a few words; of answers only their size.
 fn told(head: &http::response::Parts, body: &Bytes) -> String {
-    let streamed = head.headers.get("content-type").is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+    let streamed =
+        head.headers.get("content-type").is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
     if streamed {
         let events = String::from_utf8_lossy(body).matches("data:").count();
         return format!("{events} events relayed");

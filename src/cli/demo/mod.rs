@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::audit::verify::verify;
 use crate::clock::SystemClock;
 use crate::config::bootstrap::Config;
+use crate::id::Digest;
 use crate::simulator::Simulator;
 
 /// What the simulated LLM takes for its credential; the application never sees it.
@@ -76,14 +77,15 @@ impl Demo {
             _ => None,
         };
         let config = Config::load(&scratch.path().join("portcullis.yaml"), &variable, std::iter::empty());
-        let (config, digest) = match config {
+        let config = match config {
             Ok(loaded) => loaded,
             Err(faults) => {
                 complain(faults.render(false));
                 return End::Unusable;
             }
         };
-        let app = match App::start(config, digest, Arc::new(SystemClock::new())).await {
+        let app = match App::start(config, Digest::of(embedded::CONFIG.as_bytes()), Arc::new(SystemClock::new())).await
+        {
             Ok(app) => app,
             Err(fault) => return not_started(&fault),
         };
@@ -105,7 +107,7 @@ impl Demo {
 /// The table, and whether every call ended as the policies say it must.
 fn report(outcomes: &[Outcome]) -> End {
     let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["call", "status", "decision", "reason", "what happened", "record"]);
     let coloured = std::io::stdout().is_terminal();
     for outcome in outcomes {

@@ -185,6 +185,7 @@ impl Desk {
             models,
             by_name,
             prompts,
+            profiles,
             rules,
             people,
             paths,

@@ -9,7 +9,7 @@ use crate::config::fault::Fault;
 use crate::config::policy::{Limits, ModelFile, Person, Profile, PromptFile, TenantFile};
 use crate::governance::prompts::Template;
 use crate::governance::rules::Rules;
-use crate::id::{Digest, ModelId, PromptId, Revision, TenantId};
+use crate::id::{Digest, ModelId, ProfileId, PromptId, Revision, TenantId};
 use crate::identity::Keyring;
 
 /// One model version of the registry.
@@ -52,6 +52,7 @@ pub struct Snapshot {
     pub(super) models: Vec<Arc<Model>>,
     pub(super) by_name: HashMap<ModelId, Vec<Arc<Model>>>,
     pub(super) prompts: HashMap<PromptId, Vec<Arc<Prompt>>>,
+    pub(super) profiles: HashMap<ProfileId, Arc<Profile>>,
     pub(super) rules: Rules,
     pub(super) people: Vec<Person>,
     pub(super) paths: Paths,
@@ -88,6 +89,12 @@ impl Snapshot {
     #[must_use]
     pub const fn keyring(&self) -> &Keyring {
         &self.keyring
+    }
+
+    /// The risk profile of this name.
+    #[must_use]
+    pub fn profile(&self, name: &str) -> Option<&Profile> {
+        self.profiles.get(name).map(|profile| &**profile)
     }
 
     /// The tenant of this name.
