@@ -1,7 +1,8 @@
 //! The top-level members of each endpoint's body, and what the gate does with each: the closed lists.
 //!
-//! A name that is not here is refused. The lists are the vendors' API references as of November 2026 (OpenAI and
-//! Anthropic), with what compatible servers add and is harmless. `docs/dialects.md` shows them and a test compares.
+//! A name that is not here is refused. The lists follow the request bodies that OpenAI and Anthropic document, with
+//! what compatible servers add and is harmless. They are closed by design: what a vendor adds later is refused until it
+//! stands here. `docs/dialects.md` shows them and a test compares.
 
 use super::content::Shape;
 use crate::reason::Reason;
