@@ -114,7 +114,7 @@ impl Reading {
         let flaws = std::mem::take(&mut self.flaws);
         let severity = if self.faulty { Severity::Error } else { Severity::Warning };
         let more = (self.more > 0).then(|| {
-            let message = format!("{} more like these are not shown", self.more);
+            let message = format!("{} more are not shown", self.more);
             Fault { severity, ..Fault::of_file(Arc::clone(&self.file), message) }
         });
         flaws.into_iter().map(move |(severity, flaw)| self.placed(severity, flaw)).chain(more)
@@ -292,6 +292,6 @@ mod tests {
         }
         let faults: Vec<Fault> = reading.close().collect();
         assert_eq!(faults.len(), 201);
-        assert_eq!(faults[200].to_string(), "a.yaml: 49800 more like these are not shown");
+        assert_eq!(faults[200].to_string(), "a.yaml: 49800 more are not shown");
     }
 }
