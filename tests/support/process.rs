@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{Answer, Http};
 
 /// Longest that a command may take.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// What the gate logs once it serves.
 const OPEN: &str = "the gate is open";
@@ -131,7 +131,9 @@ impl Running {
             match lines.recv_timeout(LONGEST) {
                 Ok(line) if line.contains(words) => return line,
                 Ok(_) => {}
-                Err(_) => panic!("it never said `{words}`: {:#?}", self.said()),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("it never said `{words}`: {:#?}", self.said())
+                }
             }
         }
     }
