@@ -6,13 +6,14 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::writer::{Draft, LONGEST_DRAFT};
 use crate::clock::{Moment, SharedClock};
@@ -92,6 +93,7 @@ pub(super) struct Shared {
     pub(super) durable: AtomicU64,
     pub(super) lost: AtomicU64,
     pub(super) observer: OnceLock<Observer>,
+    herald: Herald,
 }
 
 impl fmt::Debug for Shared {
@@ -114,6 +116,7 @@ impl Shared {
             durable: AtomicU64::new(next.saturating_sub(1)),
             lost: AtomicU64::new(0),
             observer: OnceLock::new(),
+            herald: Herald::start(),
         }
     }
 
@@ -172,9 +175,9 @@ impl Shared {
     /// Answers a group that is on stable storage and frees its places.
     pub(super) fn acknowledge(&self, group: &mut [Item], now: Moment) {
         self.durable.fetch_add(u64::try_from(group.len()).unwrap_or_default(), Ordering::Release);
-        for item in group.iter_mut() {
-            // Whoever waited may have left; the record stands all the same.
-            let _gone = item.waiter.take().map(|waiter| waiter.send(()));
+        let mut waiters = group.iter_mut().filter_map(|item| item.waiter.take()).peekable();
+        if waiters.peek().is_some() {
+            self.herald.tell(waiters);
         }
         self.places.add_permits(group.len());
         if let Some(observe) = self.observer.get() {
@@ -233,6 +236,65 @@ impl Shared {
             self.work.notify_one();
         }
         Ok(sequence)
+    }
+}
+
+/// Carries the writer's answers into the runtime: waking a task from another thread costs a system call, so the writer
+/// wakes one, and that wakes the others where waking is cheap.
+#[derive(Debug)]
+struct Herald {
+    told: Arc<Told>,
+    /// Outside a runtime the writer answers by itself.
+    inside: bool,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    waiters: Mutex<Vec<oneshot::Sender<()>>>,
+    news: Notify,
+    /// The log is gone.
+    over: AtomicBool,
+}
+
+impl Herald {
+    fn start() -> Self {
+        let told = Arc::<Told>::default();
+        let inside = Handle::try_current().is_ok_and(|runtime| {
+            let told = Arc::clone(&told);
+            drop(runtime.spawn(async move {
+                while !told.over.load(Ordering::Acquire) {
+                    answer_all(&told);
+                    told.news.notified().await;
+                }
+                answer_all(&told);
+            }));
+            true
+        });
+        Self { told, inside }
+    }
+
+    fn tell(&self, waiters: impl Iterator<Item = oneshot::Sender<()>>) {
+        self.told.waiters.lock().extend(waiters);
+        if self.inside {
+            self.told.news.notify_one();
+        } else {
+            answer_all(&self.told);
+        }
+    }
+}
+
+impl Drop for Herald {
+    fn drop(&mut self) {
+        self.told.over.store(true, Ordering::Release);
+        self.told.news.notify_one();
+    }
+}
+
+fn answer_all(told: &Told) {
+    let waiters = std::mem::take(&mut *told.waiters.lock());
+    for waiter in waiters {
+        // Whoever waited may have left; the record stands all the same.
+        let _gone = waiter.send(());
     }
 }
 
