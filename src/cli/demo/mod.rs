@@ -11,6 +11,7 @@ use std::sync::Arc;
 use clap::Args;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, Color, ContentArrangement, Table};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::calls::{Caller, Outcome};
 use super::End;
@@ -93,7 +94,7 @@ impl Demo {
         let mut end = report(&outcomes);
         if self.serve && end == End::Fine {
             drop(say(instructions(&app)));
-            drop(tokio::signal::ctrl_c().await);
+            told_to_end().await;
         }
         app.shutdown().await;
         simulator.stop().await;
@@ -101,6 +102,16 @@ impl Demo {
             end = End::No;
         }
         end
+    }
+}
+
+/// Waits for Ctrl-C, or for the signal by which a supervisor ends a process.
+async fn told_to_end() {
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! { _ = tokio::signal::ctrl_c() => {}, _ = terminate.recv() => {} }
+        }
+        Err(_) => drop(tokio::signal::ctrl_c().await),
     }
 }
 
