@@ -247,9 +247,19 @@ async fn each_kind_of_refusal_stands_under_its_action_and_failure_class() {
     let mut seen = Vec::new();
     for (path, headers, body, expected) in [
         (CHAT, vec![json_type], &good, (401, "credential_missing", violation, "POLICY_VIOLATION", "identity")),
-        ("/v1/uploads", vec![acme, json_type], &good, (404, "unsupported_operation", violation, "POLICY_VIOLATION", "request")),
+        (
+            "/v1/uploads",
+            vec![acme, json_type],
+            &good,
+            (404, "unsupported_operation", violation, "POLICY_VIOLATION", "request"),
+        ),
         (CHAT, vec![acme, json_type], &risky, (403, "risk_blocked", violation, "HIGH_RISK", "risk")),
-        (CHAT, vec![acme, json_type], &"{".to_owned(), (400, "malformed_request", "REJECTED", "VALIDATION_ERROR", "request")),
+        (
+            CHAT,
+            vec![acme, json_type],
+            &"{".to_owned(),
+            (400, "malformed_request", "REJECTED", "VALIDATION_ERROR", "request"),
+        ),
         (CHAT, vec![acme], &good, (415, "unsupported_encoding", "REJECTED", "VALIDATION_ERROR", "request")),
         (CHAT, vec![acme, json_type], &long, (413, "body_too_large", "REJECTED", "VALIDATION_ERROR", "request")),
         (CHAT, vec![acme, json_type], &failing, (500, "", "LLM_CALL", "", "")),
@@ -284,15 +294,14 @@ async fn a_model_list_is_recorded_as_list_and_a_check_as_check_without_outcome()
     let site = Site::open().await;
     let bearer = format!("Bearer {ACME}");
     let list = site.ask(Method::GET, "/v1/models", &[("authorization", &bearer)], "").await;
-    let check = |personal: bool| {
-        json!({"model": "gpt-4o-mini", "operation": "chat", "metadata": {"contains_personal_data": personal}})
-    };
+    let check = |personal: bool| json!({"model": "gpt-4o-mini", "operation": "chat", "metadata": {"contains_personal_data": personal}});
     let fine = site.post(ACME, "/v1/check", &check(false)).await;
     let risky = site.post(ACME, "/v1/check", &check(true)).await;
     assert_eq!((fine.json()["allowed"].as_bool(), risky.json()["allowed"].as_bool()), (Some(true), Some(false)));
     assert_eq!(site.simulator.stats().requests, 0);
     let (_dir, records) = site.close().await;
-    for (answer, action, decision) in [(&list, "LIST", "allow"), (&fine, "CHECK", "allow"), (&risky, "CHECK", "block")] {
+    for (answer, action, decision) in [(&list, "LIST", "allow"), (&fine, "CHECK", "allow"), (&risky, "CHECK", "block")]
+    {
         assert_eq!(answer.status, 200);
         let data = &named(&records, answer.header("x-portcullis-audit"))["data"];
         assert_eq!((&data["action"], &data["decision"]), (&json!(action), &json!(decision)));
@@ -318,7 +327,8 @@ async fn floods_of_401_and_429_are_counted_together_with_the_right_sums_and_viol
     assert!(throttled.iter().all(|answer| answer.reason() == "request_limit"));
     let (dir, records) = site.close().await;
 
-    let recorded = |code: &str| decisions(&records).iter().filter(|d| d["data"]["reason"]["code"] == code).count() as u64;
+    let recorded =
+        |code: &str| decisions(&records).iter().filter(|d| d["data"]["reason"]["code"] == code).count() as u64;
     let counted = |pointer: &str| -> u64 {
         let of = |record: &Value| record["data"].pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
         records.iter().filter(|record| is(record, "suppressed")).map(of).sum()
@@ -384,7 +394,10 @@ async fn with_a_full_disk_every_call_is_503_and_nothing_reaches_the_upstream() {
     }
     assert_eq!(simulator.stats().requests, passed);
     let (status, _, body) = ask(&gate.admin, &get("/readyz")).await;
-    assert_eq!((status, serde_json::from_slice::<Value>(&body).unwrap()["status"].as_str()), (503, Some("audit_unavailable")));
+    assert_eq!(
+        (status, serde_json::from_slice::<Value>(&body).unwrap()["status"].as_str()),
+        (503, Some("audit_unavailable"))
+    );
     assert_eq!(ask(&gate.listen, &get("/health")).await.0, 200);
 
     let audit = dir.path().join("var/audit");
@@ -465,7 +478,8 @@ async fn when_a_request_reaches_the_upstream_its_decision_is_in_the_file() {
             let (mut line, head, _) = upstream.called().await;
             let text = fs::read_to_string(&file).unwrap();
             let trace = traces.iter().find(|trace| head.contains(trace.as_str())).expect("the trace goes along");
-            let mine = text.lines().filter(|line| line.contains(trace.as_str()) && line.contains(r#""action":"LLM_CALL""#));
+            let mine =
+                text.lines().filter(|line| line.contains(trace.as_str()) && line.contains(r#""action":"LLM_CALL""#));
             assert_eq!(mine.count(), 1, "forwarded before its decision was written");
             line.say("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}").await;
         }
@@ -490,7 +504,8 @@ async fn after_kill_9_the_log_recovers_keeps_all_that_was_answered_and_goes_on()
             answered.push(address.to_owned());
         }
         // One call is in flight when the gate dies.
-        let slow = json!({"model": "gpt-4o-mini", "messages": [], "stream": true, "user": "sim:chunks=9999,pause_ms=50"});
+        let slow =
+            json!({"model": "gpt-4o-mini", "messages": [], "stream": true, "user": "sim:chunks=9999,pause_ms=50"});
         let mut client = Line::open(&gate.listen).await;
         client.say(post(CHAT, ACME, "", &slow.to_string())).await;
         client.until("data: ").await;

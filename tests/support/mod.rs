@@ -167,7 +167,8 @@ fn copy(from: &Path, to: &Path) {
 
 /// Every record of an audit directory, in order.
 pub fn records(audit: &Path) -> Vec<Value> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(audit.join("segments")).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(audit.join("segments")).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|e| e == "jsonl"));
     files.sort();
     let text: String = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();

@@ -28,7 +28,9 @@ pub fn upstream(dir: &Path, yaml: &str) {
 pub fn aim(dir: &Path, url: &str) {
     let path = dir.join("portcullis.yaml");
     let text = fs::read_to_string(&path).unwrap();
-    let lines = text.lines().map(|line| if line.starts_with("    url:") { format!("    url: {url}\n") } else { format!("{line}\n") });
+    let lines = text
+        .lines()
+        .map(|line| if line.starts_with("    url:") { format!("    url: {url}\n") } else { format!("{line}\n") });
     fs::write(&path, lines.collect::<String>()).unwrap();
 }
 
