@@ -2,7 +2,7 @@
 //! directory of its own, and a plain HTTP client.
 //!
 //! Not every test file uses all of it.
-#![allow(dead_code, reason = "each test crate uses its own part of the support")]
+#![allow(dead_code, unreachable_pub, reason = "each test crate uses its own part of the support")]
 
 pub mod wire;
 
