@@ -42,6 +42,7 @@ impl Arrival {
             Some(route) => route.dialect,
             None => route::likely_dialect(path),
         };
+        docket.traceparent = traceparent(&headers);
         docket.route = route.map(|r| r.path);
         docket.operation = route.map(|r| r.operation);
         Self { docket: Box::new(docket), query: query.map(ToOwned::to_owned), headers, route }
@@ -90,6 +91,28 @@ fn own_name(headers: &HeaderMap, name: &str) -> Option<String> {
     let (Some(value), None) = (all.next(), all.next()) else { return None };
     let text = value.to_str().ok()?;
     (text.len() <= 64 && id::is_plain_name(text)).then(|| text.to_owned())
+}
+
+/// The caller's trace, if there is exactly one in the one form of version 00 (W3C Trace Context, section 3.2.2). Any
+/// other text could carry anything and is dropped.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let mut all = headers.get_all("traceparent").iter();
+    let (Some(value), None) = (all.next(), all.next()) else { return None };
+    let text = value.to_str().ok()?;
+    let mut parts = text.split('-');
+    let hex = |part: Option<&str>, length: usize| {
+        part.is_some_and(|part| {
+            part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        })
+    };
+    let named =
+        |part: Option<&str>, length| hex(part, length) && part.is_some_and(|part| part.bytes().any(|b| b != b'0'));
+    let formed = parts.next() == Some("00")
+        && named(parts.next(), 32)
+        && named(parts.next(), 16)
+        && hex(parts.next(), 2)
+        && parts.next().is_none();
+    formed.then(|| text.to_owned())
 }
 
 fn fresh_name(at: DateTime<Utc>) -> String {

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::exchange::Gate;
+use super::patience::Patient;
 use super::preface::{self, Protocol};
 use super::tls::Certificates;
 use crate::config::bootstrap::Address;
@@ -183,6 +184,7 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limit = self.gate.bounds.header_timeout;
+        let stream = Patient::new(stream, self.gate.bounds.idle_timeout);
         match certificates {
             Some(certificates) => {
                 let acceptor = TlsAcceptor::from(certificates.current());

@@ -21,6 +21,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls_platform_verifier::BuilderVerifierExt;
 
+use super::connect::Timely;
 use super::headers;
 use crate::audit::Sealed;
 use crate::config::bootstrap::{Auth, Timeouts, Upstream};
@@ -46,7 +47,7 @@ pub struct Upstreams {
 /// One upstream: its client, and what is the same for all calls to it.
 #[derive(Debug)]
 struct Endpoint {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<Timely<HttpsConnector<HttpConnector>>, Full<Bytes>>,
     targets: HashMap<&'static str, Uri>,
     credential: Option<Credential>,
     retries: u32,
@@ -146,7 +147,7 @@ impl Endpoint {
             .timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(POOL_SIZE)
-            .build(connector);
+            .build(Timely::new(connector, upstream.timeouts.connect));
         let targets = ROUTES
             .iter()
             .map(|route| Ok((route.path, target(&upstream.url, route.path).ok_or(BadUpstream::Target(name.clone()))?)))
