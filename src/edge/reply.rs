@@ -95,7 +95,7 @@ fn message(docket: &Docket, reason: Reason) -> String {
 }
 
 /// OpenAI's `type` words by status.
-fn openai_type(status: StatusCode) -> &'static str {
+const fn openai_type(status: StatusCode) -> &'static str {
     match status.as_u16() {
         401 => "authentication_error",
         403 => "permission_error",
@@ -106,7 +106,7 @@ fn openai_type(status: StatusCode) -> &'static str {
 }
 
 /// Anthropic's error types by status (API reference, "Errors").
-fn anthropic_type(status: StatusCode) -> &'static str {
+const fn anthropic_type(status: StatusCode) -> &'static str {
     match status.as_u16() {
         401 => "authentication_error",
         403 => "permission_error",
