@@ -97,7 +97,7 @@ pub(super) fn decision(envelope: &Envelope<'_>, judged: &Judgement<'_>) -> Draft
     };
     risk(&mut line, docket);
     llm(&mut line, docket);
-    line.raw(r#","http":{"method":"#).text(docket.method.as_str());
+    line.raw(r#","http":{"method":"#).text_or_null(known_method(&docket.method));
     line.raw(r#","route":"#).text_or_null(docket.route);
     line.raw(r#","status":"#).number_or_null(judged.status);
     line.raw(r#","bytes_in":"#).number(docket.bytes_in);
@@ -110,6 +110,13 @@ pub(super) fn decision(envelope: &Envelope<'_>, judged: &Judgement<'_>) -> Draft
     line.raw(r#","latency_us":{"policy":"#).number(u64::try_from(judged.took.as_micros()).unwrap_or(u64::MAX));
     line.raw(r#"},"request_id":"#).text(docket.request_id.as_str()).raw("}}");
     Draft::new(line.into_bytes(), split)
+}
+
+/// A method of HTTP by its name; any other token is the client's own words, and they stand in no record.
+fn known_method(method: &http::Method) -> Option<&str> {
+    use http::Method as M;
+    let known = [M::GET, M::POST, M::PUT, M::DELETE, M::HEAD, M::OPTIONS, M::CONNECT, M::PATCH, M::TRACE];
+    known.contains(method).then(|| method.as_str())
 }
 
 /// What the record is about: the model version as judged, else the route, else nothing nameable.
