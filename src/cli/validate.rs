@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::screen::{coloured, complain, printed, say};
+use super::screen::{coloured, complain, counted, printed, say};
 use super::{ConfigFile, End, Format, environment};
 use crate::app::settings_of;
 use crate::clock::{Clock, SystemClock};
@@ -42,10 +42,10 @@ impl Validate {
             complain(warning.render(coloured()));
         }
         printed(say(format_args!(
-            "valid: {} model versions, {} prompt versions, {} tenants; digest {}",
-            snapshot.models().len(),
-            snapshot.prompts().count(),
-            snapshot.tenants().len(),
+            "valid: {}, {}, {}; digest {}",
+            counted(snapshot.models().len(), "model version"),
+            counted(snapshot.prompts().count(), "prompt version"),
+            counted(snapshot.tenants().len(), "tenant"),
             snapshot.digest()
         )))
     }
@@ -56,7 +56,7 @@ impl Validate {
             drop(say(json!({"valid": false, "faults": lines})));
         } else {
             complain(faults.render(coloured()));
-            complain(format_args!("{} faults; nothing would be loaded", faults.iter().count()));
+            complain(format_args!("{}; nothing would be loaded", counted(faults.iter().count(), "fault")));
         }
         End::No
     }
