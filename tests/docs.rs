@@ -88,8 +88,7 @@ fn every_key_of_the_schemas_is_in_the_configuration_reference() {
 fn every_reason_stands_in_the_table_with_its_status_and_class() {
     let table = text("docs/reasons.md");
     for &reason in Reason::ALL {
-        let row =
-            format!("| `{}` | {} | {} |", reason.code(), reply::status(reason).as_u16(), reason.class().as_str());
+        let row = format!("| `{}` | {} | {} |", reason.code(), reply::status(reason).as_u16(), reason.class().as_str());
         assert!(table.contains(&row), "docs/reasons.md has no row `{row} …`");
     }
     let rows = table.lines().filter(|line| line.starts_with("| `")).count();
