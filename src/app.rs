@@ -3,6 +3,7 @@
 //! Start is all or nothing: whatever cannot be opened is one clear fault, and nothing was served before it. The order
 //! of the end is the reverse of need: stop accepting, finish what is open, cut what is left, close the audit log last.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -188,12 +189,12 @@ fn listen_fault(key: &'static str, address: &Address, why: &std::io::Error) -> S
         Address::Tcp(address) => address.to_string(),
         Address::Unix(path) => format!("unix:{}", path.display()),
     };
-    let advice = match why.kind() {
-        std::io::ErrorKind::AddrInUse => "; another process listens there: stop it or choose another address",
-        std::io::ErrorKind::PermissionDenied => "; this user may not use it: choose a port above 1023 or another path",
-        std::io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
-        _ => "",
-    };
+    let advice = [
+        (ErrorKind::AddrInUse, "; another process listens there: stop it or choose another address"),
+        (ErrorKind::PermissionDenied, "; this user may not use it: choose a port above 1023 or another path"),
+        (ErrorKind::AddrNotAvailable, "; this machine does not have that address"),
+    ];
+    let advice = advice.into_iter().find(|(kind, _)| *kind == why.kind()).map_or("", |(_, advice)| advice);
     StartFault::Listen { key, address, why: format!("{why}{advice}") }
 }
 
@@ -302,7 +303,7 @@ async fn tick(gate: Arc<Gate>, certificates: Option<Arc<Certificates>>, stop: Ca
         match certificates.as_deref().map(Certificates::reload) {
             Some(Ok(true)) => tracing::info!("a new certificate is in force"),
             Some(Err(fault)) => {
-                tracing::error!(%fault, "the new certificate cannot be used; the old one stays in force")
+                tracing::error!(%fault, "the new certificate cannot be used; the old one stays in force");
             }
             Some(Ok(false)) | None => {}
         }

@@ -2,11 +2,12 @@
 //!
 //! Made by `edge::exchange`; consumed by `identity`.
 
+use chrono::{DateTime, Utc};
 use http::{HeaderMap, Method};
 
 use crate::clock::Clock;
 use crate::docket::Docket;
-use crate::id::{CorrelationId, RequestId};
+use crate::id::{self, CorrelationId, RequestId};
 use crate::route::{self, Route};
 use crate::speech::Dialect;
 
@@ -23,7 +24,8 @@ impl Arrival {
     /// Opens the case: looks the route up by exact method and raw path and names the request.
     #[must_use]
     pub fn receive(method: Method, path: &str, query: Option<&str>, headers: HeaderMap, clock: &dyn Clock) -> Self {
-        let request_id = own_name(&headers, "x-request-id").unwrap_or_else(fresh_name);
+        let at = clock.utc();
+        let request_id = own_name(&headers, "x-request-id").unwrap_or_else(|| fresh_name(at));
         let correlation = own_name(&headers, "x-correlation-id").unwrap_or_else(|| request_id.clone());
         let route = route::find(&method, path);
         let mut docket = Docket::open(
@@ -31,7 +33,7 @@ impl Arrival {
             CorrelationId::parse(&correlation).unwrap_or_else(|_| unreachable!("a plain name")),
             method,
             clock.moment(),
-            clock.utc(),
+            at,
         );
         docket.dialect = match route {
             Some(route) if headers.contains_key("anthropic-version") && route.dialect == Dialect::OpenAi => {
@@ -87,9 +89,9 @@ fn own_name(headers: &HeaderMap, name: &str) -> Option<String> {
     let mut all = headers.get_all(name).iter();
     let (Some(value), None) = (all.next(), all.next()) else { return None };
     let text = value.to_str().ok()?;
-    (text.len() <= 64 && crate::id::is_plain_name(text)).then(|| text.to_owned())
+    (text.len() <= 64 && id::is_plain_name(text)).then(|| text.to_owned())
 }
 
-fn fresh_name() -> String {
-    format!("req-{}", uuid::Uuid::now_v7().simple())
+fn fresh_name(at: DateTime<Utc>) -> String {
+    format!("req-{}", id::request_uuid(at).simple())
 }

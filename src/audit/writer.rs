@@ -1,7 +1,7 @@
 //! The writer: one thread that owns the open segment and alone knows the hash of the last line.
 //!
 //! It takes everything that has queued, writes it in one call, syncs once, and answers all (group commit, no artificial
-//! delay: while it syncs, the next group gathers). A failed write or sync is final: the same descriptor is never
+//! delay for what somebody waits for: while it syncs, the next group gathers). A failed write or sync is final: the same descriptor is never
 //! tried again, because after a failed `fdatasync` the kernel may have dropped the pages and say "fine" the next time.
 
 use std::io;

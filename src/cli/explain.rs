@@ -89,7 +89,7 @@ impl Explain {
         match self.decision(&config, &snapshot, &clock) {
             Ok((answer, end)) => match printed(say(format_args!("{answer:#}"))) {
                 End::Fine => end,
-                other => other,
+                broken @ (End::No | End::Unusable) => broken,
             },
             Err(fault) => unusable(&fault),
         }

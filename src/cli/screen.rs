@@ -17,13 +17,11 @@ pub(super) fn complain(text: impl Display) {
 
 /// Prints a fault and its causes as one message, and answers the exit for it.
 pub(super) fn unusable(fault: &dyn std::error::Error) -> End {
-    let mut text = format!("error: {fault}");
-    let mut next = fault.source();
-    while let Some(cause) = next {
-        text.push_str(&format!("\n  because: {cause}"));
-        next = cause.source();
-    }
-    complain(text);
+    let mut lines = vec![format!("error: {fault}")];
+    lines.extend(
+        std::iter::successors(fault.source(), |cause| cause.source()).map(|cause| format!("  because: {cause}")),
+    );
+    complain(lines.join("\n"));
     End::Unusable
 }
 

@@ -279,7 +279,7 @@ impl Connection {
     async fn no_first_request(&self) {
         sleep(self.gate.bounds.header_timeout).await;
         if self.started.begun.load(Ordering::Relaxed) > 0 {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

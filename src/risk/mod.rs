@@ -141,6 +141,7 @@ fn write(docket: &mut Docket, scored: &Score, counts: &Counts) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::docket::CheckVerdict;
 
     #[test]
     fn only_hold_and_block_refuse() {

@@ -37,15 +37,21 @@ async function freePort() {
 async function running(command, args, logPath, readyUrl, env = {}) {
   const log = await open(logPath, 'w');
   const program = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', log.fd, log.fd] });
+  // How it ended: its exit code, null after a signal, or the error that kept it from starting.
   const ended = new Promise((done) => program.once('exit', done).once('error', done));
   let isOver = false;
   ended.then(() => (isOver = true));
-  const stop = async () => {
+  const end = async () => {
     if (!isOver) program.kill('SIGTERM');
     const timer = setTimeout(() => program.kill('SIGKILL'), 15_000);
-    await ended;
+    const code = await ended;
     clearTimeout(timer);
     await log.close();
+    return code;
+  };
+  const stop = async () => {
+    const code = await end();
+    if (code !== 0) throw new Error(`${command} ${args[0]} ended with ${code} on SIGTERM\n${await tail(logPath)}`);
   };
   const deadline = Date.now() + START_LIMIT_MS;
   let last = 'no answer';
@@ -55,9 +61,11 @@ async function running(command, args, logPath, readyUrl, env = {}) {
     last = answer.status;
     await pause(30);
   }
-  await stop();
-  throw new Error(`${command} did not become ready (${last})\n${(await readFile(logPath, 'utf8')).slice(-4000)}`);
+  await end();
+  throw new Error(`${command} did not become ready (${last})\n${await tail(logPath)}`);
 }
+
+const tail = async (logPath) => (await readFile(logPath, 'utf8')).slice(-4000);
 
 /** Starts both; `stop` ends them and removes their directory. */
 export async function start() {

@@ -2,8 +2,9 @@
 //! directory of its own, and a plain HTTP client.
 //!
 //! Not every test file uses all of it.
-#![allow(dead_code, reason = "each test crate uses its own part of the support")]
+#![expect(dead_code, unreachable_pub, reason = "each test crate uses its own part of the support")]
 
+pub mod process;
 pub mod wire;
 
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ pub struct Site {
     pub dir: TempDir,
     pub app: App,
     pub simulator: Simulator,
-    client: Client<HttpConnector, Full<Bytes>>,
+    http: Http,
 }
 
 /// An answer, read whole.
@@ -75,14 +76,13 @@ impl Site {
         let dir = policy_directory(&simulator.url());
         change(dir.path());
         let app = start(dir.path()).await;
-        let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
-        Self { dir, app, simulator, client }
+        Self { dir, app, simulator, http: Http::default() }
     }
 
     /// Asks the data plane.
     pub async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
         let base = self.app.listen();
-        send(&self.client, &format!("http://{base}{path}"), method, headers, body.into()).await
+        self.http.send(&format!("http://{base}{path}"), method, headers, body.into()).await
     }
 
     /// A chat completion as acme.
@@ -99,7 +99,7 @@ impl Site {
 
     /// Asks the admin plane.
     pub async fn admin(&self, path: &str) -> Answer {
-        send(&self.client, &format!("http://{}{path}", self.app.admin()), Method::GET, &[], Bytes::new()).await
+        self.http.send(&format!("http://{}{path}", self.app.admin()), Method::GET, &[], Bytes::new()).await
     }
 
     /// A sample of the admin plane's metrics.
@@ -143,9 +143,7 @@ pub async fn start(dir: &Path) -> App {
 
 /// A directory with the acceptance set, its upstream at `upstream`.
 pub fn policy_directory(upstream: &str) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/acceptance");
-    copy(&from, dir.path());
+    let dir = acceptance_directory();
     let file = dir.path().join("portcullis.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("http://127.0.0.1:${UPSTREAM_PORT}", upstream)).unwrap();
@@ -165,9 +163,31 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// The acceptance set in a directory of its own, not a byte of it changed.
+pub fn acceptance_directory() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/acceptance"), dir.path());
+    dir
+}
+
+/// Puts a file in its place at once, so that nobody sees half of it.
+pub fn put(path: &Path, bytes: impl AsRef<[u8]>) {
+    let draft = tempfile::NamedTempFile::new_in(path.parent().unwrap().parent().unwrap()).unwrap();
+    std::fs::write(draft.path(), bytes).unwrap();
+    draft.persist(path).unwrap();
+}
+
+/// Rewrites a file with one text in place of another, at once. The text must be there.
+pub fn edit(path: &Path, from: &str, to: &str) {
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.contains(from), "`{from}` is not in {}", path.display());
+    put(path, text.replace(from, to));
+}
+
 /// Every record of an audit directory, in order.
 pub fn records(audit: &Path) -> Vec<Value> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(audit.join("segments")).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(audit.join("segments")).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|e| e == "jsonl"));
     files.sort();
     let text: String = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
@@ -198,19 +218,25 @@ pub fn chat_body(model: &str, text: &str) -> Value {
     serde_json::json!({"model": model, "messages": [{"role": "user", "content": text}]})
 }
 
-async fn send(
-    client: &Client<HttpConnector, Full<Bytes>>,
-    url: &str,
-    method: Method,
-    headers: &[(&str, &str)],
-    body: Bytes,
-) -> Answer {
-    let mut request = Request::builder().method(method).uri(url);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
+/// A plain HTTP client with a pool.
+pub struct Http(Client<HttpConnector, Full<Bytes>>);
+
+impl Default for Http {
+    fn default() -> Self {
+        Self(Client::builder(TokioExecutor::new()).build(HttpConnector::new()))
     }
-    let answer = client.request(request.body(Full::new(body)).unwrap()).await.unwrap();
-    let (head, body) = answer.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    Answer { status: head.status, headers: head.headers, body }
+}
+
+impl Http {
+    /// Asks and reads the answer whole.
+    pub async fn send(&self, url: &str, method: Method, headers: &[(&str, &str)], body: Bytes) -> Answer {
+        let mut request = Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = self.0.request(request.body(Full::new(body)).unwrap()).await.unwrap();
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        Answer { status: head.status, headers: head.headers, body }
+    }
 }

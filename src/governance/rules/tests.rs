@@ -4,8 +4,7 @@ use proptest::prelude::*;
 
 use super::program::Trouble;
 use super::{Facts, MaxTokens, Phase, Risk, RuleSource, Rules, check};
-use crate::call::Fact;
-use crate::call::for_tests::metadata;
+use crate::call::Metadata;
 use crate::config::policy::{ModelFile, RiskLevel, RuleAction, RuleEntry, RuleScope, Status};
 use crate::docket::{Binding, CheckVerdict, PromptUse, Role};
 use crate::id::{ModelId, ModelVersion, PromptId, RuleId, UpstreamId};
@@ -43,13 +42,8 @@ fn counts(name: &str) -> u64 {
 fn with_facts<T>(judge: impl FnOnce(&Facts<'_>) -> T) -> T {
     let model = model();
     let prompt = PromptUse { id: PromptId::parse("support-triage").unwrap(), version: 3, binding: Binding::Matched };
-    let metadata = metadata([
-        ("intent", Fact::Text("triage".to_owned())),
-        ("urgent", Fact::Bool(true)),
-        ("amount", Fact::Int(-7)),
-        ("flags", Fact::List(vec!["gdpr".to_owned(), "psd2".to_owned()])),
-        ("with-dash", Fact::Int(1)),
-    ]);
+    let declared = r#"{"intent":"triage","urgent":true,"amount":-7,"flags":["gdpr","psd2"],"with-dash":1}"#;
+    let metadata = Metadata::read(declared.as_bytes()).unwrap();
     judge(&Facts {
         tenant: "acme",
         organization: Some("acme-bank"),
@@ -132,7 +126,7 @@ fn an_error_is_absorbed_by_what_decides_and_by_nothing_else() {
 #[test]
 fn what_is_optional_reads_as_empty_and_an_unbounded_output_as_endless() {
     let model = ModelFile { max_output_tokens: None, ..model() };
-    let none = metadata([]);
+    let none = Metadata::default();
     let bare = Facts {
         tenant: "acme",
         organization: None,
