@@ -225,7 +225,7 @@ impl Gate {
             Ok(recorded) => {
                 let address = recorded.address().cloned();
                 let docket = recorded.into_docket();
-                self.metrics.decided(&docket, "block", Some(reason));
+                self.metrics.decided(&docket, Decision::of(reason).as_str(), Some(reason));
                 let mut response = refusal(&docket, reason);
                 if let Some(address) = &address {
                     put_address(response.headers_mut(), address);
@@ -282,7 +282,7 @@ impl Gate {
 /// A refusal in the caller's dialect, signed.
 fn refusal(docket: &Docket, reason: Reason) -> Reply {
     let mut response = own::json(reply::status(reason), reply::refusal_body(docket, reason));
-    reply::sign(response.headers_mut(), docket, "block", Some(reason));
+    reply::sign(response.headers_mut(), docket, Decision::of(reason).as_str(), Some(reason));
     response
 }
 
@@ -333,9 +333,13 @@ fn plain_authority(text: &str) -> Option<Authority> {
 
 #[cfg(test)]
 mod tests {
-    use http::{Request, Version};
+    use http::{Method, Request, Version};
 
-    use super::head_is_well_formed;
+    use super::{head_is_well_formed, refusal};
+    use crate::clock::Moment;
+    use crate::docket::Docket;
+    use crate::id::{CorrelationId, RequestId};
+    use crate::reason::Reason;
 
     fn good(version: Version, target: &str, lines: &[(&str, &str)]) -> bool {
         let mut request = Request::builder().version(version).uri(target);
@@ -364,6 +368,15 @@ mod tests {
         }
         assert!(!good(v1, "http://evil/v1/messages", &[("host", "gate:1")]));
         assert!(!good(Version::HTTP_2, "http://gate/v1/messages", &[("host", "evil")]));
+    }
+
+    #[test]
+    fn a_call_that_waits_for_approval_is_held_in_its_head_as_in_its_record() {
+        let (request, correlation) = (RequestId::parse("r").unwrap(), CorrelationId::parse("r").unwrap());
+        let docket = Docket::open(request, correlation, Method::POST, Moment::default(), chrono::DateTime::UNIX_EPOCH);
+        for (reason, decision) in [(Reason::ApprovalRequired, "hold"), (Reason::RuleDenied, "block")] {
+            assert_eq!(refusal(&docket, reason).headers()["x-portcullis-decision"], decision);
+        }
     }
 
     #[test]
