@@ -103,8 +103,8 @@ fn exposition() -> String {
     docket.upstream = Some(UpstreamId::parse("u").unwrap());
     docket.risk.findings.insert("EMAIL", 1);
     metrics.decided(&docket, "block", Some(Reason::RequestLimit));
-    metrics.role_denied(None, "approve");
-    metrics.failed_open("none");
+    metrics.decided(&docket, "block", Some(Reason::RoleDenied));
+    metrics.fail_open.with_label_values(&["none"]).inc();
     metrics.judged("LLM_CALL", Duration::ZERO);
     metrics.show_breaker("u", 0);
     metrics.show_models([("limited", "approved")].into_iter());
