@@ -2,6 +2,8 @@
 //!
 //! The disk is a file size limit of the process (`RLIMIT_FSIZE`, its signal ignored), so no privileges are needed.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

@@ -1,6 +1,8 @@
 //! The documentation against the program: every key, code, metric and command is described, and internal links lead
 //! somewhere. Whether what is said of them is true, people judge.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
