@@ -341,9 +341,13 @@ fn plain_authority(text: &str) -> Option<Authority> {
 
 #[cfg(test)]
 mod tests {
-    use http::{Request, Version};
+    use http::{Method, Request, Version};
 
-    use super::head_is_well_formed;
+    use super::{head_is_well_formed, refusal};
+    use crate::clock::Moment;
+    use crate::docket::Docket;
+    use crate::id::{CorrelationId, RequestId};
+    use crate::reason::Reason;
 
     fn good(version: Version, target: &str, lines: &[(&str, &str)]) -> bool {
         let mut request = Request::builder().version(version).uri(target);
@@ -377,6 +381,15 @@ mod tests {
         }
         assert!(!good(v1, "http://evil/v1/messages", &[("host", "gate:1")]));
         assert!(!good(Version::HTTP_2, "http://gate/v1/messages", &[("host", "evil")]));
+    }
+
+    #[test]
+    fn a_call_that_waits_for_approval_is_held_in_its_head_as_in_its_record() {
+        let (request, correlation) = (RequestId::parse("r").unwrap(), CorrelationId::parse("r").unwrap());
+        let docket = Docket::open(request, correlation, Method::POST, Moment::default(), chrono::DateTime::UNIX_EPOCH);
+        for (reason, decision) in [(Reason::ApprovalRequired, "hold"), (Reason::RuleDenied, "block")] {
+            assert_eq!(refusal(&docket, reason).headers()["x-portcullis-decision"], decision);
+        }
     }
 
     #[test]
