@@ -164,7 +164,7 @@ impl Admitted {
 }
 
 /// Says in the docket under which snapshot and for whom is judged.
-fn place(docket: &mut Docket, snapshot: &Snapshot) {
+pub(crate) fn place(docket: &mut Docket, snapshot: &Snapshot) {
     docket.registry = Some((snapshot.revision(), snapshot.digest()));
     let tenant = docket.tenant.as_ref().and_then(|tenant| snapshot.tenant(tenant));
     if let Some(tenant) = tenant {

@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use portcullis::app::App;
+use portcullis::app::{App, StartFault};
 use portcullis::clock::SystemClock;
 use portcullis::config::bootstrap::Config;
 use portcullis::id::Digest;
@@ -131,6 +131,11 @@ impl Site {
 
 /// Starts a gate from a directory with `portcullis.yaml`, on free ports.
 pub async fn start(dir: &Path) -> App {
+    try_start(dir).await.unwrap()
+}
+
+/// The same, where it may not start.
+pub async fn try_start(dir: &Path) -> Result<App, StartFault> {
     let text = |name: &str| match name {
         "DIR" => Some(dir.display().to_string()),
         "PORT" | "ADMIN_PORT" => Some("0".to_owned()),
@@ -138,7 +143,7 @@ pub async fn start(dir: &Path) -> App {
     };
     let config = Config::load(&dir.join("portcullis.yaml"), &text, std::iter::empty())
         .unwrap_or_else(|faults| panic!("{}", faults.render(false)));
-    App::start(config, Digest::of(b"test"), Arc::new(SystemClock::new())).await.unwrap()
+    App::start(config, Digest::of(b"test"), Arc::new(SystemClock::new())).await
 }
 
 /// A directory with the acceptance set, its upstream at `upstream`.
@@ -150,7 +155,8 @@ pub fn policy_directory(upstream: &str) -> TempDir {
     dir
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a directory with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

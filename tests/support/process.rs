@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -46,6 +46,8 @@ pub fn on(dir: &Path, arguments: &[&str]) -> Command {
 #[derive(Debug)]
 pub struct Finished {
     pub code: Option<i32>,
+    /// The code, or the signal that ended it.
+    pub status: ExitStatus,
     pub out: String,
     pub err: String,
 }
@@ -84,7 +86,7 @@ pub fn finish_with(command: &mut Command, input: &str) -> Finished {
     waiting.join().unwrap();
     let output = output.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Finished { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    Finished { code: output.status.code(), status: output.status, out: text(output.stdout), err: text(output.stderr) }
 }
 
 /// Sends a signal to a process that a test started.

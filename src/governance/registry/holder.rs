@@ -188,7 +188,7 @@ impl Registry {
         };
         (self.prepare)(&snapshot);
         if let Err(error) = counter.store(digest) {
-            return self.reject(None, cannot_count(&self.policies, &error), now);
+            return self.reject(None, cannot_count(counter.state(), &error), now);
         }
         self.active.store(Arc::new(snapshot));
         self.troubles.lock().rejected = None;
@@ -220,5 +220,6 @@ impl Registry {
 
 fn cannot_count(at: &Path, error: &std::io::Error) -> Faults {
     let message = format!("the revision counter cannot be read or written: {error}");
-    Fault::of_file(at.display().to_string(), message).into()
+    let help = "make the state directory writable for this user, or name another in `state`";
+    Fault::of_file(at.display().to_string(), message).help(help).into()
 }
