@@ -242,7 +242,7 @@ impl Http {
         }
         let answer = self.0.request(request.body(Full::new(body)).unwrap()).await.unwrap();
         let (head, body) = answer.into_parts();
-        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         Answer { status: head.status, headers: head.headers, body }
     }
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{Answer, Http};
 
 /// Longest that a command may take.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// What the gate logs once it serves.
 const OPEN: &str = "the gate is open";
@@ -130,10 +130,9 @@ impl Running {
     pub fn hear(&self, words: &str) -> String {
         let lines = self.lines.lock().unwrap();
         loop {
-            match lines.recv_timeout(LONGEST) {
-                Ok(line) if line.contains(words) => return line,
-                Ok(_) => {}
-                Err(_) => panic!("it never said `{words}`: {:#?}", self.said()),
+            let Ok(line) = lines.recv_timeout(LONGEST) else { panic!("it never said `{words}`: {:#?}", self.said()) };
+            if line.contains(words) {
+                return line;
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Raw sockets: requests byte by byte, and upstreams that say exactly what a test scripts.
 
+#![expect(clippy::disallowed_methods, reason = "a test's runtime ends its tasks")]
+
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,7 +29,7 @@ pub async fn speak(address: &str, bytes: &[u8]) -> String {
 pub fn request(line: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let mut text = format!("{line}\r\nhost: gate\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        text.extend([name, ": ", value, "\r\n"]);
     }
     text.push_str("\r\n");
     text.push_str(body);
