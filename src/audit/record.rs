@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use http::Method;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -97,7 +98,7 @@ pub(super) fn decision(envelope: &Envelope<'_>, judged: &Judgement<'_>) -> Draft
     };
     risk(&mut line, docket);
     llm(&mut line, docket);
-    line.raw(r#","http":{"method":"#).text(docket.method.as_str());
+    line.raw(r#","http":{"method":"#).word(method_word(&docket.method));
     line.raw(r#","route":"#).text_or_null(docket.route);
     line.raw(r#","status":"#).number_or_null(judged.status);
     line.raw(r#","bytes_in":"#).number(docket.bytes_in);
@@ -152,6 +153,22 @@ fn actor(line: &mut Line, actor: &Actor) {
             line.raw("}")
         }
     };
+}
+
+/// A method that HTTP registers by its name (RFC 9110 section 9, RFC 5789); one that the client made up is its own text.
+const fn method_word(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::TRACE => "TRACE",
+        Method::CONNECT => "CONNECT",
+        _ => "other",
+    }
 }
 
 const fn role_word(role: Role) -> &'static str {

@@ -4,11 +4,13 @@
 
 mod admin;
 mod body;
+mod connect;
 mod exchange;
 mod headers;
 mod listener;
 mod outlive;
 mod own;
+mod patience;
 mod preface;
 mod relay;
 pub mod reply;

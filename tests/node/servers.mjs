@@ -18,6 +18,9 @@ const CONFIG = join(ROOT, 'tests', 'sdk', 'config');
 const UPSTREAM_KEY = 'sk-upstream-credential';
 const START_LIMIT_MS = 30_000;
 
+// What the developer's own shell sets for the SDK must not steer it here.
+for (const name of Object.keys(process.env)) if (/^openai_|_proxy$/i.test(name)) delete process.env[name];
+
 export const DIRECT = process.env.PORTCULLIS_DIRECT === '1';
 const BINARY = process.env.PORTCULLIS_BIN ?? join(ROOT, 'target', 'debug', 'portcullis');
 

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -130,9 +130,12 @@ impl Running {
     pub fn hear(&self, words: &str) -> String {
         let lines = self.lines.lock().unwrap();
         loop {
-            let Ok(line) = lines.recv_timeout(LONGEST) else { panic!("it never said `{words}`: {:#?}", self.said()) };
-            if line.contains(words) {
-                return line;
+            match lines.recv_timeout(LONGEST) {
+                Ok(line) if line.contains(words) => return line,
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("it never said `{words}`: {:#?}", self.said())
+                }
             }
         }
     }
