@@ -96,6 +96,10 @@ async fn a_head_that_two_parsers_could_read_differently_is_502() {
         format!("{ok}content-length: 2, 4\r\n\r\n{{}}  "),
         format!("{ok}content-length: -2\r\n\r\n{{}}"),
         format!("{ok}content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"),
+        format!("{ok}content-length: 100\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"),
+        format!("{ok}content-length: 2\r\ncontent-length: 2\r\n\r\n{{}}"),
+        format!("{ok}transfer-encoding: gzip, chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"),
+        format!("{ok}transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"),
         format!("{ok}transfer-encoding: chunked, gzip\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"),
         format!("{ok}x a: b\r\ncontent-length: 2\r\n\r\n{{}}"),
         "HTTP/1.1 99 Low\r\ncontent-length: 0\r\n\r\n".to_owned(),
@@ -119,8 +123,9 @@ async fn no_broken_framing_is_passed_on_as_a_whole_answer() {
         client.say(post(CHAT, ACME, "connection: close\r\n", BODY)).await;
         let heard = String::from_utf8(client.rest().await).unwrap();
         assert!(!heard.contains("evil"), "{name}: a second answer came through");
-        assert_eq!(heard.matches("HTTP/1.1 ").count(), 1, "{name}: {heard}");
-        let (head, body) = heard.split_once("\r\n\r\n").unwrap();
+        // What is broken before its first byte may end without any answer.
+        assert!(heard.matches("HTTP/1.1 ").count() <= 1, "{name}: {heard}");
+        let (head, body) = heard.split_once("\r\n\r\n").unwrap_or_default();
         let announced = support::wire::length(&head.to_ascii_lowercase());
         let whole = announced.map_or_else(|| body.ends_with("0\r\n\r\n"), |announced| announced == body.len());
         // These two say the answer whole and in order; what is odd stands before or behind it.
@@ -244,30 +249,21 @@ async fn the_breaker_opens_lets_one_probe_through_and_closes() {
     upstream.assert_alone().await;
 
     // Its rest is over: of ten calls at once, one goes through and nine are refused while it is under way.
-    let (mut line, mut clients) = eventually("a probe is let through", async || {
+    let heads = eventually("a probe is let through", async || {
         let clients = join_all((0..10).map(|_| ask(&site))).await;
-        let mut clients: Vec<Line> = clients;
-        let first = async {
-            for client in &mut clients[..] {
-                if !client.head().await.contains("breaker_open") {
-                    panic!("a probe was answered by nobody");
-                }
-            }
+        let mut heads = std::pin::pin!(join_all(clients.into_iter().map(async |mut client| client.head().await)));
+        let mut line = tokio::select! {
+            (line, _, _) = upstream.called() => line,
+            _all_refused = &mut heads => return None,
         };
-        tokio::select! {
-            (line, _, _) = upstream.called() => Some((line, clients)),
-            () = first => None,
-        }
+        assert_eq!(breaker(&site).await, "half_open");
+        upstream.assert_alone().await;
+        line.say(ANSWER).await;
+        Some(heads.await)
     })
     .await;
-    assert_eq!(breaker(&site).await, "half_open");
-    upstream.assert_alone().await;
-    line.say(ANSWER).await;
-    let mut answered = 0;
-    for client in &mut clients {
-        answered += u32::from(!client.head().await.starts_with("http/1.1 503"));
-    }
-    assert!(answered <= 1, "{answered} of ten went through");
+    assert_eq!(heads.iter().filter(|head| head.starts_with("http/1.1 200")).count(), 1, "{heads:?}");
+    assert_eq!(heads.iter().filter(|head| head.contains("x-portcullis-reason: breaker_open")).count(), 9, "{heads:?}");
     eventually("it is closed", async || (breaker(&site).await == "closed").then_some(())).await;
     assert!(heard(&site, &upstream, ANSWER).await.0.starts_with("http/1.1 200"));
 }
@@ -403,7 +399,7 @@ async fn the_upstream_gets_its_own_credential_where_its_dialect_puts_it_and_noth
 }
 
 #[tokio::test]
-async fn an_answer_in_a_coding_that_was_not_asked_for_is_not_counted_as_text() {
+async fn an_answer_in_a_coding_that_was_not_asked_for_keeps_its_label() {
     let simulator = Simulator::start("127.0.0.1:0".parse().unwrap()).await.unwrap().expecting_key(UPSTREAM_KEY);
     let site = Site::with(|dir| edits::aim(dir, &simulator.url())).await;
     simulator.next(1, Orders { gzip: true, ..Orders::default() });
@@ -412,7 +408,6 @@ async fn an_answer_in_a_coding_that_was_not_asked_for_is_not_counted_as_text() {
     if answer.status == 200 {
         assert_eq!(answer.header("content-encoding"), "gzip");
         assert_eq!(&answer.body[..2], [0x1f, 0x8b]);
-        assert_eq!(outcomes(&site, 1).await[0]["data"]["usage"]["estimated"], true);
     } else {
         assert_eq!((answer.status.as_u16(), answer.reason()), (502, "upstream_failed"));
     }
