@@ -304,7 +304,7 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the head says in one way where the request goes and how long it is: one plain `Host` that agrees with the
-/// target's own authority (RFC 9112 section 3.2), and not both a length and a transfer coding (section 6.3).
+/// target's own authority (RFC 9112 section 3.2), and one length or `chunked` alone (section 6.3).
 fn head_is_well_formed(head: &http::request::Parts) -> bool {
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
@@ -319,9 +319,7 @@ fn head_is_well_formed(head: &http::request::Parts) -> bool {
         (Some(target), None) => plain_authority(target.as_str()).is_some(),
         (None, _) => true,
     };
-    let lengths = head.headers.get_all(header::CONTENT_LENGTH).iter().count();
-    let coded = head.headers.contains_key(header::TRANSFER_ENCODING);
-    host_is_good && agrees && lengths <= 1 && !(coded && lengths > 0)
+    host_is_good && agrees && headers::length_is_plain(&head.headers)
 }
 
 fn plain_authority(text: &str) -> Option<Authority> {
@@ -372,5 +370,8 @@ mod tests {
         assert!(!good(Version::HTTP_11, "/", &[host, ("content-length", "1"), ("transfer-encoding", "chunked")]));
         assert!(!good(Version::HTTP_11, "/", &[host, ("content-length", "1"), ("content-length", "1")]));
         assert!(good(Version::HTTP_11, "/", &[host, ("transfer-encoding", "chunked")]));
+        for coding in ["gzip, chunked", "chunked, chunked", "identity", "xchunked", ""] {
+            assert!(!good(Version::HTTP_11, "/", &[host, ("transfer-encoding", coding)]), "{coding}");
+        }
     }
 }

@@ -38,6 +38,18 @@ const RESPONSE_DROPPED: [HeaderName; 21] = [
     HeaderName::from_static("x-ratelimit-reset-tokens"),
 ];
 
+/// Whether a head says in one way how long its body is (RFC 9112 section 6): one length or `chunked` alone, or
+/// neither. hyper takes more than that, and a second reader might take it differently.
+pub(super) fn length_is_plain(head: &HeaderMap) -> bool {
+    let lengths = head.get_all(header::CONTENT_LENGTH).iter().count();
+    let mut codings = head.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => lengths <= 1,
+        (Some(coding), None) => lengths == 0 && coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
 /// The fields of `client` that go upstream. A field the client nominated in any `Connection` line belongs to its
 /// connection and stays here, like all that is not on the list.
 pub(super) fn for_upstream(client: &HeaderMap) -> HeaderMap {

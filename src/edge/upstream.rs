@@ -129,8 +129,9 @@ impl Upstreams {
         let answer = tokio::time::timeout(deadline, endpoint.send(sealed)).await.unwrap_or(Err(NoAnswer::TimedOut))?;
         let status = answer.status();
         // A redirect would take the caller, key in hand, to a place nobody approved; a 101 that nobody asked for
-        // would be a tunnel.
-        if status.is_redirection() || status.is_informational() { Err(NoAnswer::Failed) } else { Ok(answer) }
+        // would be a tunnel; a body with two lengths is two answers.
+        let foreign = status.is_redirection() || status.is_informational();
+        if foreign || !headers::length_is_plain(answer.headers()) { Err(NoAnswer::Failed) } else { Ok(answer) }
     }
 }
 
