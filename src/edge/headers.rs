@@ -14,7 +14,7 @@ const REQUEST: [HeaderName; 5] = [
 ];
 
 /// Fields of a response that belong to the hop or to the upstream's own account, not to the caller.
-const RESPONSE_DROPPED: [HeaderName; 21] = [
+const RESPONSE_DROPPED: [HeaderName; 15] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     header::PROXY_AUTHENTICATE,
@@ -30,13 +30,11 @@ const RESPONSE_DROPPED: [HeaderName; 21] = [
     HeaderName::from_static("openai-organization"),
     HeaderName::from_static("openai-project"),
     HeaderName::from_static("anthropic-organization-id"),
-    HeaderName::from_static("x-ratelimit-limit-requests"),
-    HeaderName::from_static("x-ratelimit-remaining-requests"),
-    HeaderName::from_static("x-ratelimit-reset-requests"),
-    HeaderName::from_static("x-ratelimit-limit-tokens"),
-    HeaderName::from_static("x-ratelimit-remaining-tokens"),
-    HeaderName::from_static("x-ratelimit-reset-tokens"),
 ];
+
+/// Beginnings of names that an upstream may not use towards the caller: the gate's own words, and limits that are not
+/// the caller's.
+const RESPONSE_DROPPED_PREFIXES: [&str; 3] = ["x-portcullis-", "x-ratelimit-", "anthropic-ratelimit-"];
 
 /// Whether a head says in one way how long its body is (RFC 9112 section 6): one length or `chunked` alone, or
 /// neither. hyper takes more than that, and a second reader might take it differently.
@@ -79,6 +77,11 @@ pub(super) fn for_client(head: &mut HeaderMap) {
         }
     }
     for name in &RESPONSE_DROPPED {
+        head.remove(name);
+    }
+    let own = |name: &&HeaderName| RESPONSE_DROPPED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
+    let dropped: Vec<HeaderName> = head.keys().filter(own).cloned().collect();
+    for name in &dropped {
         head.remove(name);
     }
 }
