@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body::Body as _;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
@@ -114,7 +115,25 @@ impl Gate {
     }
 
     async fn exchange(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>, presence: Presence) -> Reply {
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
+        let waits = head.headers.contains_key(header::EXPECT);
+        let version = head.version;
+        let mut reply = self.judged(head, &mut body, peer, &presence).await;
+        // A body that was refused unread would stand before the next request of its connection.
+        let is_over = body.is_end_stream() || (!waits && body::leave(&mut body).await);
+        if !is_over && version < Version::HTTP_2 {
+            reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        reply
+    }
+
+    async fn judged(
+        &self,
+        head: http::request::Parts,
+        body: &mut Incoming,
+        peer: Option<IpAddr>,
+        presence: &Presence,
+    ) -> Reply {
         let well_formed = head_is_well_formed(&head);
         let clock = &*self.pipeline.clock;
         let mut arrival = Arrival::receive(head.method, head.uri.path(), head.uri.query(), head.headers, clock);
@@ -144,7 +163,7 @@ impl Gate {
             Err(why) => Verdict::Refuse(self.pipeline.refuse_intake(admitted, why)),
         };
         match verdict {
-            Verdict::Forward(passage) => self.forward(passage, share, &presence).await,
+            Verdict::Forward(passage) => self.forward(passage, share, presence).await,
             Verdict::Answer(answer) => self.say(answer).await,
             Verdict::Refuse(stopped) => self.refuse(stopped).await,
         }
@@ -177,13 +196,13 @@ impl Gate {
             Ok(answer) => answer,
             Err(why) => return self.no_answer(sealed, why),
         };
-        let (mut head, upstream) = answer.into_parts();
+        let (head, upstream) = answer.into_parts();
         let event_stream = is_event_stream(&head.headers);
-        headers::for_client(&mut head.headers);
-        reply::sign(&mut head.headers, sealed.docket(), "allow", None);
-        put_address(&mut head.headers, sealed.address());
+        let mut shown = headers::for_client(&head.headers);
+        reply::sign(&mut shown, sealed.docket(), "allow", None);
+        put_address(&mut shown, sealed.address());
         if let Some(standing) = &standing {
-            reply::show_standing(&mut head.headers, standing);
+            reply::show_standing(&mut shown, standing);
         }
         let route = sealed.permit().call().route();
         let watch = Watch::new(route.dialect, route.operation, event_stream);
@@ -199,7 +218,7 @@ impl Gate {
         };
         let mut response = Response::new(Either::Right(Relay::new(upstream, begun)));
         *response.status_mut() = head.status;
-        *response.headers_mut() = head.headers;
+        *response.headers_mut() = shown;
         response
     }
 
@@ -296,7 +315,7 @@ fn nobody() -> Reply {
 
 fn put_address(headers: &mut HeaderMap, address: &crate::audit::Address) {
     if let Ok(value) = HeaderValue::try_from(address.to_string()) {
-        headers.insert(HeaderName::from_static("x-portcullis-audit"), value);
+        headers.insert(reply::AUDIT, value);
     }
 }
 
@@ -307,8 +326,7 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the head says in one way where the request goes and how long it is: one plain `Host` that agrees with the
-/// target's own authority (RFC 9112 section 3.2), and either one length or the one transfer coding that is undone here
-/// (section 6).
+/// target's own authority (RFC 9112 section 3.2), and one length or `chunked` alone (section 6.3).
 fn head_is_well_formed(head: &http::request::Parts) -> bool {
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
@@ -323,9 +341,7 @@ fn head_is_well_formed(head: &http::request::Parts) -> bool {
         (Some(target), None) => plain_authority(target.as_str()).is_some(),
         (None, _) => true,
     };
-    let lengths = head.headers.get_all(header::CONTENT_LENGTH).iter().count();
-    let framed = headers::is_chunked(&head.headers).map_or(lengths <= 1, |chunked| chunked && lengths == 0);
-    host_is_good && agrees && framed
+    host_is_good && agrees && headers::length_is_plain(&head.headers)
 }
 
 fn plain_authority(text: &str) -> Option<Authority> {
@@ -335,7 +351,9 @@ fn plain_authority(text: &str) -> Option<Authority> {
     let authority: Authority = text.parse().ok()?;
     // What is not the host is a colon and a port, which may be empty (RFC 3986 section 3.2.3).
     let port = text.strip_prefix(authority.host())?;
-    let plain = port.strip_prefix(':').is_none_or(|port| port.is_empty() || port.parse::<u16>().is_ok());
+    let is_port =
+        |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
+    let plain = port.strip_prefix(':').is_none_or(is_port);
     plain.then_some(authority)
 }
 
@@ -397,11 +415,9 @@ mod tests {
         let host = ("host", "a");
         assert!(!good(Version::HTTP_11, "/", &[host, ("content-length", "1"), ("transfer-encoding", "chunked")]));
         assert!(!good(Version::HTTP_11, "/", &[host, ("content-length", "1"), ("content-length", "1")]));
-        assert!(good(Version::HTTP_11, "/", &[host, ("transfer-encoding", "Chunked")]));
-        for coding in ["gzip, chunked", "chunked, chunked", "gzip", ""] {
+        assert!(good(Version::HTTP_11, "/", &[host, ("transfer-encoding", "chunked")]));
+        for coding in ["gzip, chunked", "chunked, chunked", "gzip", "identity", "xchunked", ""] {
             assert!(!good(Version::HTTP_11, "/", &[host, ("transfer-encoding", coding)]), "{coding}");
         }
-        let chunked = ("transfer-encoding", "chunked");
-        assert!(!good(Version::HTTP_11, "/", &[host, chunked, chunked]));
     }
 }

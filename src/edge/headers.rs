@@ -14,7 +14,7 @@ const REQUEST: [HeaderName; 5] = [
 ];
 
 /// Fields of a response that belong to the hop or to the upstream's own account, not to the caller.
-const RESPONSE_DROPPED: [HeaderName; 21] = [
+const RESPONSE_DROPPED: [HeaderName; 15] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     header::PROXY_AUTHENTICATE,
@@ -30,16 +30,23 @@ const RESPONSE_DROPPED: [HeaderName; 21] = [
     HeaderName::from_static("openai-organization"),
     HeaderName::from_static("openai-project"),
     HeaderName::from_static("anthropic-organization-id"),
-    HeaderName::from_static("x-ratelimit-limit-requests"),
-    HeaderName::from_static("x-ratelimit-remaining-requests"),
-    HeaderName::from_static("x-ratelimit-reset-requests"),
-    HeaderName::from_static("x-ratelimit-limit-tokens"),
-    HeaderName::from_static("x-ratelimit-remaining-tokens"),
-    HeaderName::from_static("x-ratelimit-reset-tokens"),
 ];
 
-/// How the names of the gate's own fields begin.
-const OURS: &str = "x-portcullis-";
+/// Beginnings of names that an upstream may not use towards the caller: the gate's own words, and limits that are not
+/// the caller's.
+const RESPONSE_DROPPED_PREFIXES: [&str; 3] = ["x-portcullis-", "x-ratelimit-", "anthropic-ratelimit-"];
+
+/// Whether a head says in one way how long its body is (RFC 9112 section 6): one length or `chunked` alone, or
+/// neither. hyper takes more than that, and a second reader might take it differently.
+pub(super) fn length_is_plain(head: &HeaderMap) -> bool {
+    let lengths = head.get_all(header::CONTENT_LENGTH).iter().count();
+    let mut codings = head.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => lengths <= 1,
+        (Some(coding), None) => lengths == 0 && coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}
 
 /// The fields of `client` that go upstream. A field the client nominated in any `Connection` line belongs to its
 /// connection and stays here, like all that is not on the list.
@@ -58,38 +65,22 @@ pub(super) fn for_upstream(client: &HeaderMap) -> HeaderMap {
     out
 }
 
-/// Takes out of an upstream's head what must not reach the caller.
-pub(super) fn for_client(head: &mut HeaderMap) {
-    if head.contains_key(header::CONNECTION) {
-        let nominated: Vec<HeaderName> = nominations(head).filter_map(|name| HeaderName::try_from(name).ok()).collect();
-        for name in nominated {
-            // Framing is ours to write; a nomination cannot take it away.
-            if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {
-                head.remove(name);
-            }
+/// The fields of an upstream's head that may reach the caller, with room for the gate's own.
+pub(super) fn for_client(head: &HeaderMap) -> HeaderMap {
+    let mut out = HeaderMap::with_capacity(head.len() + 14);
+    let has_nominations = head.contains_key(header::CONNECTION);
+    for (name, value) in head {
+        // Framing is ours to write; a nomination cannot take it away.
+        let framing = *name == header::CONTENT_LENGTH || *name == header::CONTENT_TYPE;
+        if framing || !(is_dropped(name) || (has_nominations && is_nominated(head, name))) {
+            out.append(name.clone(), value.clone());
         }
     }
-    for name in &RESPONSE_DROPPED {
-        head.remove(name);
-    }
-    // What the gate says of a call, only the gate says.
-    let ours: Vec<HeaderName> = head.keys().filter(|name| name.as_str().starts_with(OURS)).cloned().collect();
-    for name in ours {
-        head.remove(name);
-    }
+    out
 }
 
-/// Whether a head's transfer coding is the one that HTTP/1.1 undoes by itself; `None` where there is none. Another
-/// coding, before it or in its place, is never undone, so its bytes would be taken for what they are not.
-pub(super) fn is_chunked(head: &HeaderMap) -> Option<bool> {
-    let mut codings = head.get_all(header::TRANSFER_ENCODING).iter();
-    let first = codings.next()?;
-    Some(first.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none())
-}
-
-/// Whether an upstream's head says in one way how long its body is (RFC 9112 section 6.3).
-pub(super) fn is_framed_once(head: &HeaderMap) -> bool {
-    is_chunked(head).is_none_or(|chunked| chunked && !head.contains_key(header::CONTENT_LENGTH))
+fn is_dropped(name: &HeaderName) -> bool {
+    RESPONSE_DROPPED.contains(name) || RESPONSE_DROPPED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
 }
 
 fn nominations(head: &HeaderMap) -> impl Iterator<Item = &str> {
@@ -140,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_belongs_to_the_hop_does_not_reach_the_caller() {
-        let mut out = head(&[
+        let out = for_client(&head(&[
             ("connection", "x-hop, content-length"),
             ("x-hop", "1"),
             ("content-length", "5"),
@@ -148,8 +139,7 @@ mod tests {
             ("openai-organization", "org"),
             ("x-portcullis-reason", "model_unknown"),
             ("x-keep", "1"),
-        ]);
-        for_client(&mut out);
+        ]));
         let mut names: Vec<_> = out.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["content-length", "x-keep"]);

@@ -1,5 +1,6 @@
 //! Raw sockets: requests byte by byte, and upstreams that say exactly what a test scripts.
 
+pub mod certificates;
 pub mod edits;
 pub mod process;
 
