@@ -25,7 +25,7 @@ struct Asked {
     code: Option<&'static str>,
 }
 
-fn asked(path: &'static str, body: impl ToString, code: Option<&'static str>) -> Asked {
+fn asked(path: &'static str, body: impl std::fmt::Display, code: Option<&'static str>) -> Asked {
     Asked { tenant: "acme", path, headers: &[], body: body.to_string(), code }
 }
 
@@ -167,9 +167,9 @@ fn scan_answers_each_line_with_offsets_in_code_points() {
         "nothing here \u{1f600}".to_owned(),
         String::new(),
     ];
-    let input: String =
-        texts.iter().enumerate().map(|(id, text)| format!("{}\n", json!({"id": id, "text": text}))).collect();
-    let done = finish_with(portcullis().arg("scan"), &input).with_code(0);
+    let input: Vec<String> =
+        texts.iter().enumerate().map(|(id, text)| json!({"id": id, "text": text}).to_string()).collect();
+    let done = finish_with(portcullis().arg("scan"), &input.join("\n")).with_code(0);
     let lines: Vec<Value> = done.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), texts.len());
     for (id, (text, line)) in texts.iter().zip(&lines).enumerate() {

@@ -105,7 +105,8 @@ impl<D: Device> Writer<D> {
             let mut rest = items.as_mut_slice();
             while !rest.is_empty() {
                 let (group, later) = rest.split_at_mut(group_length(rest, durability));
-                if self.commit(group.iter().map(|item| &item.draft)).is_err() {
+                if let Err(fault) = self.commit(group.iter().map(|item| &item.draft)) {
+                    tracing::error!(%fault, "the audit log cannot be written; every call is refused until a restart");
                     return;
                 }
                 shared.acknowledge(group, self.clock.moment());

@@ -179,12 +179,6 @@ impl Passage {
         self.assessment.docket()
     }
 
-    /// The case file, for the stage that holds this evidence.
-    #[must_use]
-    pub const fn docket_mut(&mut self) -> &mut Docket {
-        self.assessment.docket_mut()
-    }
-
     /// Ends the call: reports the upstream's health, settles the tokens (`None`: it cost none) and frees the slot.
     #[must_use]
     pub fn close(self, tokens: Option<u64>, health: Health) -> Box<Docket> {

@@ -39,7 +39,9 @@ pub(crate) enum Rule {
     Voice,
     /// Passes; its strings are read as the user's text.
     Read,
-    /// Passes; words and numbers. A string that is no plain word is read as text all the same.
+    /// Passes; a structure whose strings are read as the user's text, and in which no member steers.
+    Format,
+    /// Passes; words and numbers, and no member that steers. A string that is no plain word is read as text all the same.
     Pass,
     /// Passes while it is `false` or an empty list, and refused otherwise.
     Off(Reason),
@@ -50,14 +52,14 @@ pub(crate) enum Rule {
 impl Rule {
     /// Whether a query parameter of this name could speak for the member.
     pub(crate) const fn governs(self) -> bool {
-        !matches!(self, Self::Read | Self::Pass)
+        !matches!(self, Self::Read | Self::Format | Self::Pass)
     }
 
     /// The rule in the words of `docs/dialects.md`.
     #[cfg(test)]
     pub(crate) const fn words(self) -> &'static str {
         match self {
-            Self::Read => "read",
+            Self::Read | Self::Format => "read",
             Self::Pass => "passes",
             Self::Off(_) => "off only",
             Self::Refuse(Reason::ReferenceNotPermitted) => "refused (reference)",
@@ -203,7 +205,7 @@ pub(crate) static CHAT: Endpoint = Endpoint {
         ("reasoning", Rule::Pass),
         ("reasoning_effort", Rule::Pass),
         ("repetition_penalty", Rule::Pass),
-        ("response_format", Rule::Read),
+        ("response_format", Rule::Format),
         ("safety_identifier", Rule::Read),
         ("seed", Rule::Pass),
         ("service_tier", Rule::Pass),
@@ -294,7 +296,7 @@ pub(crate) static RESPONSES: Endpoint = Endpoint {
         ("store", Rule::Pass),
         ("stream_options", Rule::Pass),
         ("temperature", Rule::Pass),
-        ("text", Rule::Read),
+        ("text", Rule::Format),
         ("top_logprobs", Rule::Pass),
         ("top_p", Rule::Pass),
         ("truncation", Rule::Pass),
@@ -348,11 +350,11 @@ pub(crate) static MESSAGES: Endpoint = Endpoint {
         ("thinking", Rule::Pass),
         ("cache_control", Rule::Pass),
         ("container", Rule::Refuse(REFERENCE)),
-        ("context_management", Rule::Read),
+        ("context_management", Rule::Format),
         ("mcp_servers", Rule::Off(REFERENCE)),
         ("metadata", Rule::Read),
-        ("output_config", Rule::Read),
-        ("output_format", Rule::Read),
+        ("output_config", Rule::Format),
+        ("output_format", Rule::Format),
         ("service_tier", Rule::Pass),
         ("speed", Rule::Pass),
         ("stop_sequences", Rule::Read),
@@ -372,10 +374,10 @@ pub(crate) static COUNT_TOKENS: Endpoint = Endpoint {
         ("tool_choice", Rule::Pass),
         ("thinking", Rule::Pass),
         ("cache_control", Rule::Pass),
-        ("context_management", Rule::Read),
+        ("context_management", Rule::Format),
         ("mcp_servers", Rule::Off(REFERENCE)),
-        ("output_config", Rule::Read),
-        ("output_format", Rule::Read),
+        ("output_config", Rule::Format),
+        ("output_format", Rule::Format),
         ("speed", Rule::Pass),
     ],
     shape: &MESSAGES_SHAPE,

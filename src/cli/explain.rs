@@ -14,6 +14,7 @@ use super::screen::{coloured, complain, printed, say, unusable};
 use super::{ConfigFile, End};
 use crate::app::settings_of;
 use crate::arrival::Arrival;
+use crate::audit::Decision;
 use crate::breaker::Breakers;
 use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::config::bootstrap::Config;
@@ -175,7 +176,7 @@ fn read(path: &Path) -> Result<Bytes, Inexplicable> {
 
 fn described(docket: &Docket, refused: Option<Reason>) -> Value {
     json!({
-        "decision": if refused.is_some() { "block" } else { "allow" },
+        "decision": refused.map_or(Decision::Allow, Decision::of).as_str(),
         "reason": refused.map(|reason| json!({
             "code": reason.code(), "failure_class": reason.class(), "message": reason.message(), "fault": docket.fault,
         })),

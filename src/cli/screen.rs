@@ -38,3 +38,8 @@ pub(super) fn printed(result: io::Result<()>) -> End {
 pub(super) fn coloured() -> bool {
     io::stderr().is_terminal()
 }
+
+/// So many of a thing: `1 fault`, `2 faults`.
+pub(super) fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}

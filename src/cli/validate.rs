@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::screen::{coloured, complain, printed, say};
+use super::screen::{coloured, complain, counted, printed, say};
 use super::{ConfigFile, End, Format, environment};
 use crate::app::settings_of;
 use crate::clock::{Clock, SystemClock};
@@ -42,10 +42,10 @@ impl Validate {
             complain(warning.render(coloured()));
         }
         printed(say(format_args!(
-            "valid: {} model versions, {} prompt versions, {} tenants; digest {}",
-            snapshot.models().len(),
-            snapshot.prompts().count(),
-            snapshot.tenants().len(),
+            "valid: {}, {}, {}; digest {}",
+            counted(snapshot.models().len(), "model version"),
+            counted(snapshot.prompts().count(), "prompt version"),
+            counted(snapshot.tenants().len(), "tenant"),
             snapshot.digest()
         )))
     }
@@ -56,8 +56,7 @@ impl Validate {
             drop(say(json!({"valid": false, "faults": list})));
         } else {
             complain(faults.render(coloured()));
-            let word = if faults.len() == 1 { "fault" } else { "faults" };
-            complain(format_args!("\n{} {word}; nothing would be loaded", faults.len()));
+            complain(format_args!("\n{}; nothing would be loaded", counted(faults.len(), "fault")));
         }
         End::No
     }

@@ -38,6 +38,9 @@ const RESPONSE_DROPPED: [HeaderName; 21] = [
     HeaderName::from_static("x-ratelimit-reset-tokens"),
 ];
 
+/// How the names of the gate's own fields begin.
+const OURS: &str = "x-portcullis-";
+
 /// The fields of `client` that go upstream. A field the client nominated in any `Connection` line belongs to its
 /// connection and stays here, like all that is not on the list.
 pub(super) fn for_upstream(client: &HeaderMap) -> HeaderMap {
@@ -69,6 +72,24 @@ pub(super) fn for_client(head: &mut HeaderMap) {
     for name in &RESPONSE_DROPPED {
         head.remove(name);
     }
+    // What the gate says of a call, only the gate says.
+    let ours: Vec<HeaderName> = head.keys().filter(|name| name.as_str().starts_with(OURS)).cloned().collect();
+    for name in ours {
+        head.remove(name);
+    }
+}
+
+/// Whether a head's transfer coding is the one that HTTP/1.1 undoes by itself; `None` where there is none. Another
+/// coding, before it or in its place, is never undone, so its bytes would be taken for what they are not.
+pub(super) fn is_chunked(head: &HeaderMap) -> Option<bool> {
+    let mut codings = head.get_all(header::TRANSFER_ENCODING).iter();
+    let first = codings.next()?;
+    Some(first.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none())
+}
+
+/// Whether an upstream's head says in one way how long its body is (RFC 9112 section 6.3).
+pub(super) fn is_framed_once(head: &HeaderMap) -> bool {
+    is_chunked(head).is_none_or(|chunked| chunked && !head.contains_key(header::CONTENT_LENGTH))
 }
 
 fn nominations(head: &HeaderMap) -> impl Iterator<Item = &str> {
@@ -125,6 +146,7 @@ mod tests {
             ("content-length", "5"),
             ("transfer-encoding", "chunked"),
             ("openai-organization", "org"),
+            ("x-portcullis-reason", "model_unknown"),
             ("x-keep", "1"),
         ]);
         for_client(&mut out);

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -132,12 +133,13 @@ pub async fn serve(bound: Bound, gate: Arc<Gate>, certificates: Option<Arc<Certi
                 continue;
             }
         };
-        let connection = Connection { gate: Arc::clone(&gate), drain: drain.clone(), started: Arc::default() };
+        let (peer, started) = (stream.peer(), Arc::default());
+        let connection = Connection { gate: Arc::clone(&gate), drain: drain.clone(), peer, started };
         let certificates = certificates.clone();
         drain.tasks.spawn(async move {
             connection.gate.metrics.connections.inc();
             match stream {
-                Stream::Tcp(stream) => connection.open(stream, certificates).await,
+                Stream::Tcp(stream, _) => connection.open(stream, certificates).await,
                 Stream::Unix(stream) => connection.open(stream, certificates).await,
             }
             connection.gate.metrics.connections.dec();
@@ -147,17 +149,27 @@ pub async fn serve(bound: Bound, gate: Arc<Gate>, certificates: Option<Arc<Certi
 }
 
 enum Stream {
-    Tcp(TcpStream),
+    Tcp(TcpStream, IpAddr),
     Unix(UnixStream),
+}
+
+impl Stream {
+    /// Where the client is; `None` on a Unix socket.
+    const fn peer(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(_, peer) => Some(*peer),
+            Self::Unix(_) => None,
+        }
+    }
 }
 
 async fn accept(bound: &Bound) -> io::Result<Stream> {
     match bound {
         Bound::Tcp(listener) => {
-            let (stream, _) = listener.accept().await?;
+            let (stream, peer) = listener.accept().await?;
             // Without it, Nagle and delayed acknowledgements put 40 ms gaps into streams.
             stream.set_nodelay(true)?;
-            Ok(Stream::Tcp(stream))
+            Ok(Stream::Tcp(stream, peer.ip()))
         }
         Bound::Unix(listener, _) => Ok(Stream::Unix(listener.accept().await?.0)),
     }
@@ -167,7 +179,9 @@ async fn accept(bound: &Bound) -> io::Result<Stream> {
 struct Connection {
     gate: Arc<Gate>,
     drain: Drain,
-    /// Requests begun and requests answered; both only grow.
+    /// Where the client is; `None` on a Unix socket.
+    peer: Option<IpAddr>,
+    /// Requests begun and requests answered or left by their client; both only grow.
     started: Arc<Activity>,
 }
 
@@ -175,6 +189,22 @@ struct Connection {
 struct Activity {
     begun: AtomicU64,
     answered: AtomicU64,
+}
+
+/// One request under way: no longer owed when it is dropped, answered or not.
+struct Owed(Arc<Activity>);
+
+impl Owed {
+    fn begin(activity: &Arc<Activity>) -> Self {
+        activity.begun.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.0.answered.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Connection {
@@ -210,12 +240,12 @@ impl Connection {
     {
         let activity = Arc::clone(&self.started);
         let gate = Arc::clone(&self.gate);
+        let peer = self.peer;
         let service = service_fn(move |request: Request<Incoming>| {
-            let (gate, activity) = (Arc::clone(&gate), Arc::clone(&activity));
+            let (gate, owed) = (Arc::clone(&gate), Owed::begin(&activity));
             async move {
-                activity.begun.fetch_add(1, Ordering::Relaxed);
-                let reply = gate.answer(request).await;
-                activity.answered.fetch_add(1, Ordering::Relaxed);
+                let reply = gate.answer(request, peer).await;
+                drop(owed);
                 Ok::<_, Infallible>(reply)
             }
         });

@@ -255,11 +255,10 @@ fn tls(name: &UpstreamId, upstream: &Upstream) -> Result<rustls::ClientConfig, B
 
 /// Whether an answer with this head may be passed on. A redirect would take the caller, key in hand, to a place nobody
 /// approved; a 101 that nobody asked for would be a tunnel; with both a length and a transfer coding one of the two is
-/// a lie (RFC 9112 section 6.3).
+/// a lie, and another coding than `chunked` is one that nobody undoes (RFC 9112 section 6.3).
 fn may_pass(status: StatusCode, head: &HeaderMap) -> bool {
     let is_elsewhere = status.is_redirection() || status.is_informational();
-    let is_framed_twice = head.contains_key(header::CONTENT_LENGTH) && head.contains_key(header::TRANSFER_ENCODING);
-    !is_elsewhere && !is_framed_twice
+    !is_elsewhere && headers::is_framed_once(head)
 }
 
 /// The whole chain of an error on one line: the client's own errors name the place, not the content.

@@ -334,7 +334,6 @@ impl Written {
             limits: limits?,
             workers: self.workers.and_then(|workers| usize::try_from(workers).ok()),
             drain: drain?,
-            allow_plaintext_off_loopback: plaintext,
         })
     }
 }

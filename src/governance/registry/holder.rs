@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
@@ -155,12 +155,6 @@ impl Registry {
     #[must_use]
     pub fn current(&self) -> Arc<Snapshot> {
         self.active.load_full()
-    }
-
-    /// The active snapshot for a short look: cheaper than [`current`](Self::current), not to be held across an await.
-    #[must_use]
-    pub fn load(&self) -> Guard<Arc<Snapshot>> {
-        self.active.load()
     }
 
     /// The policy directory.

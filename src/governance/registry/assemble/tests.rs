@@ -11,7 +11,7 @@ use crate::config::fault::Faults;
 use crate::config::policy::{Algorithm, RiskAction};
 use crate::governance::registry::Snapshot;
 use crate::governance::registry::files::{Files, PolicyFile};
-use crate::id::{ModelId, Revision, TenantId, UpstreamId};
+use crate::id::{Revision, TenantId, UpstreamId};
 
 impl Snapshot {
     /// The snapshot of these policy files (path and text), for upstreams `openai`, `anthropic` and `sim`.
@@ -71,7 +71,6 @@ fn names_and_aliases_lead_to_versions_highest_first() {
     assert_eq!(of("m-nine"), ["9"]);
     assert_eq!(of("x"), Vec::<&str>::new());
     assert_eq!(snapshot.models().len(), 3);
-    assert_eq!(snapshot.path_of_model(&ModelId::parse("m").unwrap(), "2"), Some("models/c.yml"));
 }
 
 #[test]
