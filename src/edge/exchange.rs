@@ -315,7 +315,9 @@ fn head_is_well_formed(head: &http::request::Parts) -> bool {
     let host = first.map(|value| value.to_str().ok().and_then(plain_authority));
     let host_is_good = match (&host, second) {
         (_, Some(_)) | (Some(None), _) => false,
-        (None, None) => head.version != Version::HTTP_11,
+        // HTTP/2 says it in `:authority`; HTTP/1.1 needs the field besides an absolute target, too.
+        (None, None) if head.version == Version::HTTP_2 => head.uri.authority().is_some(),
+        (None, None) => head.version < Version::HTTP_11,
         (Some(Some(_)), None) => true,
     };
     let agrees = match (head.uri.authority(), host.flatten()) {
@@ -335,7 +337,9 @@ fn plain_authority(text: &str) -> Option<Authority> {
     let authority: Authority = text.parse().ok()?;
     // What is not the host is a colon and a port, which may be empty (RFC 3986 section 3.2.3).
     let port = text.strip_prefix(authority.host())?;
-    let plain = port.strip_prefix(':').is_none_or(|port| port.is_empty() || port.parse::<u16>().is_ok());
+    let plain = port
+        .strip_prefix(':')
+        .is_none_or(|port| port.is_empty() || !port.starts_with('+') && port.parse::<u16>().is_ok());
     plain.then_some(authority)
 }
 
@@ -375,6 +379,8 @@ mod tests {
         ] {
             assert!(!good(v1, "/v1/messages", &lines), "{lines:?}");
         }
+        assert!(!good(v1, "http://gate/v1/messages", &[]));
+        assert!(!good(Version::HTTP_2, "/v1/messages", &[]));
         assert!(!good(v1, "http://evil/v1/messages", &[("host", "gate:1")]));
         assert!(!good(Version::HTTP_2, "http://gate/v1/messages", &[("host", "evil")]));
     }
