@@ -333,7 +333,9 @@ fn head_is_well_formed(head: &http::request::Parts) -> bool {
     let host = first.map(|value| value.to_str().ok().and_then(plain_authority));
     let host_is_good = match (&host, second) {
         (_, Some(_)) | (Some(None), _) => false,
-        (None, None) => head.version != Version::HTTP_11,
+        // HTTP/2 says it in `:authority`; HTTP/1.1 needs the field besides an absolute target, too.
+        (None, None) if head.version == Version::HTTP_2 => head.uri.authority().is_some(),
+        (None, None) => head.version < Version::HTTP_11,
         (Some(Some(_)), None) => true,
     };
     let agrees = match (head.uri.authority(), host.flatten()) {
@@ -397,6 +399,8 @@ mod tests {
         ] {
             assert!(!good(v1, "/v1/messages", &lines), "{lines:?}");
         }
+        assert!(!good(v1, "http://gate/v1/messages", &[]));
+        assert!(!good(Version::HTTP_2, "/v1/messages", &[]));
         assert!(!good(v1, "http://evil/v1/messages", &[("host", "gate:1")]));
         assert!(!good(Version::HTTP_2, "http://gate/v1/messages", &[("host", "evil")]));
     }
