@@ -3,6 +3,7 @@
 //! The order of the stages is `pipeline`'s; what stands here is what the world needs around it: the body, the record
 //! before the act, the forwarding, and that a call outlives its client.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -102,21 +103,22 @@ impl Gate {
         }
     }
 
-    /// Answers one request. Dropping the future does not drop the call: it is finished in the shelter.
-    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Reply {
+    /// Answers one request of `peer`. Dropping the future does not drop the call: it is finished in the shelter.
+    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>) -> Reply {
         if request.uri().path() == "/health" && request.method() == Method::GET {
             return own::health();
         }
         let presence = Presence::default();
         let shelter = self.shelter.clone();
-        Outlive::new(shelter, presence.clone(), self.exchange(request, presence)).await
+        Outlive::new(shelter, presence.clone(), self.exchange(request, peer, presence)).await
     }
 
-    async fn exchange(self: Arc<Self>, request: Request<Incoming>, presence: Presence) -> Reply {
+    async fn exchange(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>, presence: Presence) -> Reply {
         let (head, body) = request.into_parts();
         let well_formed = head_is_well_formed(&head);
         let clock = &*self.pipeline.clock;
-        let arrival = Arrival::receive(head.method, head.uri.path(), head.uri.query(), head.headers, clock);
+        let mut arrival = Arrival::receive(head.method, head.uri.path(), head.uri.query(), head.headers, clock);
+        arrival.docket_mut().peer = peer;
         if !well_formed {
             let mut docket = arrival.into_docket();
             docket.checks.request = CheckVerdict::Block;

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -132,7 +133,8 @@ pub async fn serve(bound: Bound, gate: Arc<Gate>, certificates: Option<Arc<Certi
                 continue;
             }
         };
-        let connection = Connection { gate: Arc::clone(&gate), drain: drain.clone(), started: Arc::default() };
+        let peer = stream.peer();
+        let connection = Connection { gate: Arc::clone(&gate), peer, drain: drain.clone(), started: Arc::default() };
         let certificates = certificates.clone();
         drain.tasks.spawn(async move {
             connection.gate.metrics.connections.inc();
@@ -151,6 +153,16 @@ enum Stream {
     Unix(UnixStream),
 }
 
+impl Stream {
+    /// The client's address; a Unix socket has none.
+    fn peer(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok().map(|address| address.ip()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 async fn accept(bound: &Bound) -> io::Result<Stream> {
     match bound {
         Bound::Tcp(listener) => {
@@ -166,6 +178,7 @@ async fn accept(bound: &Bound) -> io::Result<Stream> {
 /// One client connection.
 struct Connection {
     gate: Arc<Gate>,
+    peer: Option<IpAddr>,
     drain: Drain,
     /// Requests begun and requests answered; both only grow.
     started: Arc<Activity>,
@@ -209,12 +222,12 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let activity = Arc::clone(&self.started);
-        let gate = Arc::clone(&self.gate);
+        let (gate, peer) = (Arc::clone(&self.gate), self.peer);
         let service = service_fn(move |request: Request<Incoming>| {
             let (gate, activity) = (Arc::clone(&gate), Arc::clone(&activity));
             async move {
                 activity.begun.fetch_add(1, Ordering::Relaxed);
-                let reply = gate.answer(request).await;
+                let reply = gate.answer(request, peer).await;
                 activity.answered.fetch_add(1, Ordering::Relaxed);
                 Ok::<_, Infallible>(reply)
             }
