@@ -179,6 +179,7 @@ impl Gate {
         };
         let (mut head, upstream) = answer.into_parts();
         let event_stream = is_event_stream(&head.headers);
+        let ends_by_closing = head.version < Version::HTTP_2 && headers::ends_by_closing(&head.headers);
         headers::for_client(&mut head.headers);
         reply::sign(&mut head.headers, sealed.docket(), "allow", None);
         put_address(&mut head.headers, sealed.address());
@@ -191,6 +192,7 @@ impl Gate {
             watch,
             status: head.status.as_u16(),
             event_stream,
+            ends_by_closing,
             first_byte_after: sent.elapsed(),
             timeouts,
             ends_at: sent + timeouts.total,
