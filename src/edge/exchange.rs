@@ -198,6 +198,7 @@ impl Gate {
         };
         let (head, upstream) = answer.into_parts();
         let event_stream = is_event_stream(&head.headers);
+        let ends_by_closing = head.version < Version::HTTP_2 && headers::ends_by_closing(&head.headers);
         let mut shown = headers::for_client(&head.headers);
         reply::sign(&mut shown, sealed.docket(), "allow", None);
         put_address(&mut shown, sealed.address());
@@ -210,6 +211,7 @@ impl Gate {
             watch,
             status: head.status.as_u16(),
             event_stream,
+            ends_by_closing,
             first_byte_after: sent.elapsed(),
             timeouts,
             ends_at: sent + timeouts.total,

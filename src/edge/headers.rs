@@ -48,6 +48,11 @@ pub(super) fn length_is_plain(head: &HeaderMap) -> bool {
     }
 }
 
+/// Whether nothing in the head of an answer with a body says where that body ends.
+pub(super) fn ends_by_closing(head: &HeaderMap) -> bool {
+    !head.contains_key(header::CONTENT_LENGTH) && !head.contains_key(header::TRANSFER_ENCODING)
+}
+
 /// The fields of `client` that go upstream. A field the client nominated in any `Connection` line belongs to its
 /// connection and stays here, like all that is not on the list.
 pub(super) fn for_upstream(client: &HeaderMap) -> HeaderMap {
