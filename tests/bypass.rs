@@ -316,8 +316,8 @@ async fn class(name: &str) {
             flaws.push(format!("{outcomes} outcomes of {}", call["id"]));
         }
     }
-    let addressed = addresses.iter().collect::<BTreeSet<_>>().len();
-    assert_eq!(addressed, addresses.len(), "an address was given twice");
+    let different = addresses.iter().collect::<BTreeSet<_>>().len();
+    assert_eq!(different, addresses.len(), "an address was given twice");
     assert!(flaws.is_empty(), "{name}:\n{}", flaws.join("\n"));
 }
 

@@ -228,6 +228,8 @@ impl Gate {
     fn no_answer(&self, sealed: Sealed, why: NoAnswer) -> Reply {
         let reason = why.reason();
         let mut response = refusal(sealed.docket(), reason);
+        // The decision stands as recorded: the gate let the call through, the upstream did not answer it.
+        reply::sign(response.headers_mut(), sealed.docket(), Decision::Allow.as_str(), Some(reason));
         put_address(response.headers_mut(), sealed.address());
         self.metrics.failed_after_decision(sealed.docket(), reason);
         let _settled = sealed.finish(Outcome {
