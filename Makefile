@@ -26,7 +26,7 @@ help: ## List the targets.
 .PHONY: demo
 demo: ## Show the gate at work with a simulated LLM (dev build: the quickest on a fresh machine).
 	$(call header,demo)
-	$(CARGO) run --locked --quiet -- demo $(ARGS)
+	$(CARGO) run --locked -- demo $(ARGS)
 
 .PHONY: test
 test: fmt-check lint unit sdk ## Run everything that CI runs.
@@ -80,7 +80,7 @@ tests/node/node_modules/.package-lock.json: tests/node/package-lock.json tests/n
 	cd tests/node && npm ci --no-audit --no-fund
 	touch $@
 
-# Installs what is missing, and nothing where nothing is. What cannot be had ends the run: no suite is left out quietly.
+# Installs what is missing, and nothing where nothing is; npm last, because some nodejs packages bring it along. What cannot be had ends the run: no suite is left out quietly.
 .PHONY: packages
 packages:
 	@missing=(); \
@@ -88,16 +88,19 @@ packages:
 	command -v redis-server > /dev/null || missing+=(redis-server); \
 	python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3 python3-venv); \
 	command -v node > /dev/null || missing+=(nodejs); \
-	command -v npm > /dev/null || missing+=(npm); \
-	if (( $${#missing[@]} )); then \
-		printf '\n=== Debian packages: %s ===\n' "$${missing[*]}"; \
+	install() { \
+		printf '\n=== Debian packages: %s ===\n' "$$*"; \
 		$(apt) update --quiet; \
-		$(apt) install --yes --quiet --no-install-recommends "$${missing[@]}"; \
-	fi; \
+		$(apt) install --yes --quiet --no-install-recommends "$$@"; \
+	}; \
+	(( $${#missing[@]} == 0 )) || install "$${missing[@]}"; \
+	command -v npm > /dev/null || install npm; \
 	for tool in $(CARGO) cc redis-server python3 node npm; do \
 		command -v "$$tool" > /dev/null || { echo "make: $$tool is missing and could not be installed" >&2; exit 1; }; \
 	done; \
-	python3 -c 'import ensurepip, venv' || { echo "make: python3 cannot make virtual environments" >&2; exit 1; }
+	python3 -c 'import ensurepip, venv' || { echo "make: python3 cannot make virtual environments" >&2; exit 1; }; \
+	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: Python 3.11 or newer is needed" >&2; exit 1; }; \
+	node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' || { echo "make: Node 18 or newer is needed" >&2; exit 1; }
 
 .PHONY: bench
 bench: ## Measure the gate beside nginx and a bare proxy (installs nginx where it is missing).

@@ -14,6 +14,7 @@ use portcullis::clock::{Clock as _, SystemClock};
 use portcullis::config::bootstrap::{self, Durability};
 use portcullis::docket::{Docket, Resource};
 use portcullis::id::{CorrelationId, RequestId, TenantId};
+use portcullis::telemetry::Metrics;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
@@ -112,7 +113,8 @@ fn record(criterion: &mut Criterion) {
     let clock = Arc::new(SystemClock::new());
     let settings = bootstrap::Audit { durability: Durability::Async, ..SETTINGS };
     let (log, _) = Log::open(dir.path(), settings, Arc::clone(&clock) as _).expect("a log");
-    let audit = Audit::new(log, settings, Arc::clone(&clock) as _).expect("a room");
+    let metrics = Arc::new(Metrics::new().expect("families"));
+    let audit = Audit::new(log, settings, Arc::clone(&clock) as _, metrics).expect("a room");
     criterion.bench_function("audit_record_queued", |bench| {
         bench.iter_custom(|total| {
             runtime.block_on(async {

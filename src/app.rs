@@ -3,6 +3,8 @@
 //! Start is all or nothing: whatever cannot be opened is one clear fault, and nothing was served before it. The order
 //! of the end is the reverse of need: stop accepting, finish what is open, cut what is left, close the audit log last.
 
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,13 +45,15 @@ pub struct App {
     grace: Duration,
     listen: String,
     admin: SocketAddr,
+    /// Held until all else is closed.
+    _state: File,
 }
 
 /// Why the gate does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartFault {
     /// The policy files have faults.
-    #[error("the policy files cannot be used")]
+    #[error("the policy files cannot be used; mend them and start again (`portcullis validate` shows the same)")]
     Policies(Faults),
     /// A socket cannot be bound.
     #[error("cannot listen on {address} (`{key}`): {why}")]
@@ -69,6 +73,9 @@ pub enum StartFault {
         /// What the system says.
         why: std::io::Error,
     },
+    /// Another gate has the state directory.
+    #[error("the state directory `{}` is in use by another gate; stop that one, or give this one a `state` of its own", .0.display())]
+    StateTaken(PathBuf),
     /// The audit log cannot be opened.
     #[error(transparent)]
     Audit(#[from] OpenFault),
@@ -103,7 +110,7 @@ impl App {
         let metrics = Arc::new(Metrics::new()?);
         let certificates = config.listen.tls.as_ref().map(Certificates::load).transpose()?.map(Arc::new);
         let upstreams = Upstreams::open(&config.upstreams)?;
-        make_state(&config.state)?;
+        let state = take_state(&config.state)?;
         let quota = Arc::new(Quota::new(Arc::clone(&clock)));
         let registry = Arc::new(open_registry(&config, &quota, &metrics, &*clock)?);
         let bound = Bound::bind(&config.listen.address)
@@ -136,7 +143,7 @@ impl App {
         background.spawn(admin_plane(admin_listener, shown, last.clone()));
         drain.tasks.spawn(serve(bound, Arc::clone(&gate), certificates, drain.clone()));
         tracing::info!(%listen, %admin, revision = %registry.current().revision(), "the gate is open");
-        Ok(Self { gate, watcher, drain, last, background, grace: config.drain, listen, admin })
+        Ok(Self { gate, watcher, drain, last, background, grace: config.drain, listen, admin, _state: state })
     }
 
     /// Where the data plane listens: `host:port` or `unix:path`.
@@ -179,8 +186,17 @@ impl App {
     }
 }
 
-fn make_state(path: &Path) -> Result<(), StartFault> {
-    std::fs::create_dir_all(path).map_err(|why| StartFault::State { path: path.to_owned(), why })
+/// Makes the state directory and takes it for this process alone: two gates would count revisions and write records
+/// over each other.
+fn take_state(path: &Path) -> Result<File, StartFault> {
+    let unusable = |why| StartFault::State { path: path.to_owned(), why };
+    std::fs::create_dir_all(path).map_err(unusable)?;
+    let lock = File::create(path.join("lock")).map_err(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StartFault::StateTaken(path.to_owned())),
+        Err(TryLockError::Error(why)) => Err(unusable(why)),
+    }
 }
 
 fn listen_fault(key: &'static str, address: &Address, why: &std::io::Error) -> StartFault {
@@ -188,12 +204,12 @@ fn listen_fault(key: &'static str, address: &Address, why: &std::io::Error) -> S
         Address::Tcp(address) => address.to_string(),
         Address::Unix(path) => format!("unix:{}", path.display()),
     };
-    let advice = match why.kind() {
-        std::io::ErrorKind::AddrInUse => "; another process listens there: stop it or choose another address",
-        std::io::ErrorKind::PermissionDenied => "; this user may not use it: choose a port above 1023 or another path",
-        std::io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
-        _ => "",
-    };
+    let advice = [
+        (ErrorKind::AddrInUse, "; another process listens there: stop it or choose another address"),
+        (ErrorKind::PermissionDenied, "; this user may not use it: choose a port above 1023 or another path"),
+        (ErrorKind::AddrNotAvailable, "; this machine does not have that address"),
+    ];
+    let advice = advice.into_iter().find(|(kind, _)| *kind == why.kind()).map_or("", |(_, advice)| advice);
     StartFault::Listen { key, address, why: format!("{why}{advice}") }
 }
 
@@ -302,7 +318,7 @@ async fn tick(gate: Arc<Gate>, certificates: Option<Arc<Certificates>>, stop: Ca
         match certificates.as_deref().map(Certificates::reload) {
             Some(Ok(true)) => tracing::info!("a new certificate is in force"),
             Some(Err(fault)) => {
-                tracing::error!(%fault, "the new certificate cannot be used; the old one stays in force")
+                tracing::error!(%fault, "the new certificate cannot be used; the old one stays in force");
             }
             Some(Ok(false)) | None => {}
         }

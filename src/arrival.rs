@@ -2,13 +2,14 @@
 //!
 //! Made by `edge::exchange`; consumed by `identity`.
 
+use chrono::{DateTime, Utc};
 use http::{HeaderMap, Method};
 
 use crate::clock::Clock;
 use crate::docket::Docket;
-use crate::id::{CorrelationId, RequestId};
+use crate::id::{self, CorrelationId, RequestId};
 use crate::route::{self, Route};
-use crate::speech::Dialect;
+use crate::speech::{Dialect, Operation};
 
 /// A request's head as received, and its docket.
 #[derive(Debug)]
@@ -23,7 +24,8 @@ impl Arrival {
     /// Opens the case: looks the route up by exact method and raw path and names the request.
     #[must_use]
     pub fn receive(method: Method, path: &str, query: Option<&str>, headers: HeaderMap, clock: &dyn Clock) -> Self {
-        let request_id = own_name(&headers, "x-request-id").unwrap_or_else(fresh_name);
+        let at = clock.utc();
+        let request_id = own_name(&headers, "x-request-id").unwrap_or_else(|| fresh_name(at));
         let correlation = own_name(&headers, "x-correlation-id").unwrap_or_else(|| request_id.clone());
         let route = route::find(&method, path);
         let mut docket = Docket::open(
@@ -31,18 +33,19 @@ impl Arrival {
             CorrelationId::parse(&correlation).unwrap_or_else(|_| unreachable!("a plain name")),
             method,
             clock.moment(),
-            clock.utc(),
+            at,
         );
         docket.dialect = match route {
-            Some(route) if headers.contains_key("anthropic-version") && route.dialect == Dialect::OpenAi => {
+            // The one path that both vendors have.
+            Some(route) if route.operation == Operation::Models && headers.contains_key("anthropic-version") => {
                 Dialect::Anthropic
             }
             Some(route) => route.dialect,
             None => route::likely_dialect(path),
         };
-        docket.traceparent = traceparent(&headers);
         docket.route = route.map(|r| r.path);
         docket.operation = route.map(|r| r.operation);
+        docket.traceparent = traceparent(&headers);
         Self { docket: Box::new(docket), query: query.map(ToOwned::to_owned), headers, route }
     }
 
@@ -88,31 +91,72 @@ fn own_name(headers: &HeaderMap, name: &str) -> Option<String> {
     let mut all = headers.get_all(name).iter();
     let (Some(value), None) = (all.next(), all.next()) else { return None };
     let text = value.to_str().ok()?;
-    (text.len() <= 64 && crate::id::is_plain_name(text)).then(|| text.to_owned())
+    (text.len() <= 64 && id::is_plain_name(text)).then(|| text.to_owned())
 }
 
-/// The caller's trace, if there is exactly one in the one form of version 00 (W3C Trace Context, section 3.2.2). Any
-/// other text could carry anything and is dropped.
+/// The caller's trace context (W3C Trace Context, section 3.2), if there is exactly one and it is of version 00.
 fn traceparent(headers: &HeaderMap) -> Option<String> {
     let mut all = headers.get_all("traceparent").iter();
     let (Some(value), None) = (all.next(), all.next()) else { return None };
     let text = value.to_str().ok()?;
-    let mut parts = text.split('-');
-    let hex = |part: Option<&str>, length: usize| {
-        part.is_some_and(|part| {
-            part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        })
+    let mut fields = text.split('-');
+    let is_hex = |field: &str, length| {
+        field.len() == length && field.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     };
-    let named =
-        |part: Option<&str>, length| hex(part, length) && part.is_some_and(|part| part.bytes().any(|b| b != b'0'));
-    let formed = parts.next() == Some("00")
-        && named(parts.next(), 32)
-        && named(parts.next(), 16)
-        && hex(parts.next(), 2)
-        && parts.next().is_none();
-    formed.then(|| text.to_owned())
+    let names_something = |field: &str, length| is_hex(field, length) && field.bytes().any(|b| b != b'0');
+    let good = fields.next() == Some("00")
+        && fields.next().is_some_and(|trace| names_something(trace, 32))
+        && fields.next().is_some_and(|parent| names_something(parent, 16))
+        && fields.next().is_some_and(|flags| is_hex(flags, 2))
+        && fields.next().is_none();
+    good.then(|| text.to_owned())
 }
 
-fn fresh_name() -> String {
-    format!("req-{}", uuid::Uuid::now_v7().simple())
+fn fresh_name(at: DateTime<Utc>) -> String {
+    format!("req-{}", id::request_uuid(at).simple())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, Method};
+
+    use super::Arrival;
+    use crate::clock::ManualClock;
+    use crate::speech::Dialect;
+
+    fn arrival(path: &str, head: &[(&'static str, &'static str)]) -> Arrival {
+        let mut headers = HeaderMap::new();
+        for (name, value) in head {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        Arrival::receive(Method::POST, path, None, headers, &ManualClock::at(chrono::DateTime::UNIX_EPOCH))
+    }
+
+    #[test]
+    fn a_header_does_not_choose_the_dialect_of_a_path_that_one_vendor_has() {
+        let arrival = arrival("/v1/chat/completions", &[("anthropic-version", "2023-06-01")]);
+        assert_eq!(arrival.docket().dialect, Dialect::OpenAi);
+    }
+
+    #[test]
+    fn one_well_formed_trace_context_is_kept_and_nothing_else() {
+        const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let kept = |values: &[&'static str]| {
+            let head: Vec<_> = values.iter().map(|value| ("traceparent", *value)).collect();
+            arrival("/", &head).docket().traceparent.clone()
+        };
+        assert_eq!(kept(&[GOOD]).as_deref(), Some(GOOD));
+        for bad in [
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-words-of-the-client",
+            "",
+        ] {
+            assert_eq!(kept(&[bad]), None, "{bad}");
+        }
+        assert_eq!(kept(&[GOOD, GOOD]), None);
+    }
 }

@@ -55,6 +55,7 @@ pub struct Admitted {
 
 /// What the stages say of a request.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and it is moved once")]
 pub enum Verdict {
     /// It may go to its upstream, once its record is durable.
     Forward(Passage),
@@ -90,15 +91,12 @@ impl Pipeline {
 
     /// Judges a request whose body was read, under one snapshot.
     pub fn judge(&self, admitted: Admitted, body: Bytes) -> Verdict {
-        let operation = admitted.operation();
-        let judged = self.current(admitted).and_then(|admitted| match operation {
-            Some(Operation::Models | Operation::Check | Operation::Evaluate) => {
-                self.answer(admitted, body).map(Verdict::Answer)
+        let judged = self.current(admitted).and_then(|admitted| {
+            if matches!(admitted.operation(), Some(Operation::Models | Operation::Check | Operation::Evaluate)) {
+                return self.answer(admitted, &body).map(Verdict::Answer);
             }
-            _ => {
-                let Admitted { caller, slot, snapshot } = admitted;
-                self.stages.verdict(caller, slot, &snapshot, body).map(Verdict::Forward)
-            }
+            let Admitted { caller, slot, snapshot } = admitted;
+            self.stages.verdict(caller, slot, &snapshot, body).map(Verdict::Forward)
         });
         judged.unwrap_or_else(Verdict::Refuse)
     }
@@ -166,7 +164,7 @@ impl Admitted {
 }
 
 /// Says in the docket under which snapshot and for whom is judged.
-fn place(docket: &mut Docket, snapshot: &Snapshot) {
+pub(crate) fn place(docket: &mut Docket, snapshot: &Snapshot) {
     docket.registry = Some((snapshot.revision(), snapshot.digest()));
     let tenant = docket.tenant.as_ref().and_then(|tenant| snapshot.tenant(tenant));
     if let Some(tenant) = tenant {

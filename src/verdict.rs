@@ -91,7 +91,7 @@ impl Refuses for Refusal {
 impl Refusal {
     /// How long the caller should wait before it asks again, where waiting helps.
     #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
+    pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Quota(why) => Some(why.retry_after()),
             Self::Breaker(why) => Some(why.retry_after()),

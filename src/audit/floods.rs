@@ -1,12 +1,13 @@
 //! Bounds the records that failed credentials and exhausted limits can cause.
 //!
-//! Beyond the threshold a second per peer (401) or tenant (429), refusals are only counted, and one
+//! Beyond the threshold a second per peer (401, and bad heads) or tenant (429), refusals are only counted, and one
 //! `portcullis.suppressed.v1` record a second says how many by code. Everything else, governance violations first of all, is
 //! always recorded. Pure: takes the time as an argument.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
+use super::action::Action;
 use crate::clock::Moment;
 use crate::docket::Docket;
 use crate::id::TenantId;
@@ -22,7 +23,7 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// Whose refusals are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Bucket {
-    /// Failed credentials from this address; `None` is a Unix socket.
+    /// Failed credentials and bad heads from this address; `None` is a Unix socket.
     Peer(Option<IpAddr>),
     /// A tenant over its limits.
     Tenant(TenantId),
@@ -119,14 +120,17 @@ impl Floods {
 }
 
 fn bucket(docket: &Docket, reason: Reason) -> Option<Bucket> {
-    if matches!(reason, Reason::CredentialMissing | Reason::CredentialInvalid | Reason::CredentialExpired) {
+    let failed = matches!(reason, Reason::CredentialMissing | Reason::CredentialInvalid | Reason::CredentialExpired);
+    // Without a tenant there is no quota that bounds anything else either: a bad head is refused before the credential
+    // is looked at.
+    if failed || docket.tenant.is_none() && Action::of(reason) == Action::Rejected {
         return Some(Bucket::Peer(docket.peer));
     }
     is_limit(reason).then(|| docket.tenant.clone().map_or(Bucket::Other, Bucket::Tenant))
 }
 
 const fn is_limit(reason: Reason) -> bool {
-    matches!(super::action::Action::of(reason), super::action::Action::Throttled)
+    matches!(Action::of(reason), Action::Throttled)
 }
 
 #[cfg(test)]
@@ -180,6 +184,18 @@ mod tests {
             );
             assert_eq!(floods.admit(&docket, reason, NOW), !coalesced, "{}", reason.code());
         }
+    }
+
+    #[test]
+    fn bad_heads_that_nobody_answers_for_are_coalesced_too() {
+        let mut floods = Floods::new(1);
+        let mut docket = docket();
+        docket.tenant = None;
+        assert!(floods.admit(&docket, Reason::MalformedRequest, NOW));
+        assert!(!floods.admit(&docket, Reason::MalformedRequest, NOW));
+        let taken = floods.take().unwrap();
+        assert_eq!(taken.counts["malformed_request"], 1);
+        assert!(taken.tenants.is_empty());
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::config::bootstrap;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenFault {
     /// The directory cannot be made, read, written or synced.
-    #[error("the audit directory `{}` cannot be written", dir.display())]
+    #[error("the audit directory `{}` cannot be written; make it writable for this user, or name another `state`", dir.display())]
     Unwritable {
         /// The directory.
         dir: PathBuf,
@@ -33,19 +33,19 @@ pub enum OpenFault {
         cause: std::io::Error,
     },
     /// Another process writes it: a log has one writer at a time.
-    #[error("the audit directory `{}` is in use by another process", dir.display())]
+    #[error("the audit directory `{}` is in use by another process; stop that one, or give this one a `state` of its own", dir.display())]
     Locked {
         /// The directory.
         dir: PathBuf,
     },
     /// Segments lie there, but the file that names their origin is gone.
-    #[error("the audit directory `{}` has segments but no file `origin`", dir.display())]
+    #[error("the audit directory `{}` has segments but no file `origin`; bring it back, or keep the directory and name another `state`", dir.display())]
     OriginMissing {
         /// The directory.
         dir: PathBuf,
     },
     /// Damaged where no crash can have torn it; the gate does not go on over it.
-    #[error("`{}` is damaged at line {line}: {what}", file.display())]
+    #[error("`{}` is damaged at line {line}: {what}; keep it as evidence and name another `state`", file.display())]
     Corrupt {
         /// The segment.
         file: PathBuf,

@@ -8,7 +8,6 @@ mod action;
 mod chain;
 mod directory;
 mod floods;
-mod ids;
 mod json;
 mod lines;
 mod log;
@@ -41,11 +40,11 @@ use crate::breaker::Passage;
 use crate::clock::SharedClock;
 use crate::config::bootstrap;
 use crate::docket::{Docket, Refuses as _, Stopped};
+use crate::id::Uuids;
 use crate::reason::Reason;
 use crate::telemetry::Metrics;
 use crate::verdict::Refusal;
 use floods::Floods;
-use ids::Ids;
 use record::{Envelope, Judgement};
 
 /// How long a call waits for room in the queue before it is answered 503.
@@ -55,7 +54,7 @@ pub const ROOM_WAIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Audit {
     log: Log,
-    ids: Ids,
+    ids: Uuids,
     floods: Mutex<Floods>,
     clock: SharedClock,
     metrics: Arc<Metrics>,
@@ -109,7 +108,7 @@ impl Audit {
         let floods = Mutex::new(Floods::new(settings.flood_threshold));
         let append_seconds = metrics.audit_append_seconds.clone();
         log.observe_appends(move |took| append_seconds.observe(took.as_secs_f64()));
-        Ok(Arc::new(Self { log, ids: Ids::new()?, floods, clock, metrics }))
+        Ok(Arc::new(Self { log, ids: Uuids::new()?, floods, clock, metrics }))
     }
 
     /// The log, for its state and its observer.

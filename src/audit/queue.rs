@@ -6,13 +6,14 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::writer::{Draft, LONGEST_DRAFT};
 use crate::clock::{Moment, SharedClock};
@@ -54,12 +55,29 @@ pub(super) enum Phase {
     Failed,
 }
 
+/// How long a record that nobody waits for may wait for company before it is written. Outcomes then share the sync of
+/// the next decisions; a crash loses no more than with a sync of their own, for a decision is durable before it counts.
+const LINGER: Duration = Duration::from_millis(5);
+
+/// What the writer does while it has nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// It works.
+    None,
+    /// It rests for [`LINGER`] at most; only a record that somebody waits for is worth waking it.
+    Light,
+    /// It sleeps until woken.
+    Deep,
+}
+
 #[derive(Debug)]
 struct Queue {
     items: Vec<Item>,
+    /// Whether somebody waits for one of the items.
+    awaited: bool,
     next: u64,
     phase: Phase,
-    writer_sleeps: bool,
+    rest: Rest,
 }
 
 type Observer = Box<dyn Fn(Duration) + Send + Sync>;
@@ -75,6 +93,7 @@ pub(super) struct Shared {
     pub(super) durable: AtomicU64,
     pub(super) lost: AtomicU64,
     pub(super) observer: OnceLock<Observer>,
+    herald: Herald,
 }
 
 impl fmt::Debug for Shared {
@@ -86,7 +105,7 @@ impl fmt::Debug for Shared {
 impl Shared {
     /// An empty queue whose first record gets the sequence `next`.
     pub(super) fn new(origin: Arc<str>, settings: bootstrap::Audit, clock: SharedClock, next: u64) -> Self {
-        let queue = Queue { items: Vec::new(), next, phase: Phase::Open, writer_sleeps: false };
+        let queue = Queue { items: Vec::new(), awaited: false, next, phase: Phase::Open, rest: Rest::None };
         Self {
             origin,
             durability: settings.durability,
@@ -97,6 +116,7 @@ impl Shared {
             durable: AtomicU64::new(next.saturating_sub(1)),
             lost: AtomicU64::new(0),
             observer: OnceLock::new(),
+            herald: Herald::start(),
         }
     }
 
@@ -123,26 +143,41 @@ impl Shared {
     /// Waits for records and takes all there are; `false` when there will be no more.
     pub(super) fn take(&self, into: &mut Vec<Item>) -> bool {
         let mut queue = self.queue.lock();
+        let mut lingered = false;
         loop {
-            if !queue.items.is_empty() {
-                std::mem::swap(&mut queue.items, into);
-                return true;
+            let due = queue.awaited || lingered || queue.phase != Phase::Open;
+            if due && !queue.items.is_empty() {
+                break;
             }
             if queue.phase != Phase::Open {
                 return false;
             }
-            queue.writer_sleeps = true;
-            self.work.wait(&mut queue);
-            queue.writer_sleeps = false;
+            if lingered {
+                queue.rest = Rest::Deep;
+                self.work.wait(&mut queue);
+                lingered = false;
+            } else {
+                queue.rest = Rest::Light;
+                lingered = self.work.wait_for(&mut queue, LINGER).timed_out();
+            }
+            queue.rest = Rest::None;
         }
+        // Where writer and callers share a core, the callers that are ready queue their records first, and one sync
+        // serves them all; on a core of its own this costs a system call.
+        drop(queue);
+        std::thread::yield_now();
+        queue = self.queue.lock();
+        queue.awaited = false;
+        std::mem::swap(&mut queue.items, into);
+        true
     }
 
     /// Answers a group that is on stable storage and frees its places.
     pub(super) fn acknowledge(&self, group: &mut [Item], now: Moment) {
         self.durable.fetch_add(u64::try_from(group.len()).unwrap_or_default(), Ordering::Release);
-        for item in group.iter_mut() {
-            // Whoever waited may have left; the record stands all the same.
-            let _gone = item.waiter.take().map(|waiter| waiter.send(()));
+        let mut waiters = group.iter_mut().filter_map(|item| item.waiter.take()).peekable();
+        if waiters.peek().is_some() {
+            self.herald.tell(waiters);
         }
         self.places.add_permits(group.len());
         if let Some(observe) = self.observer.get() {
@@ -186,13 +221,80 @@ impl Shared {
         }
         let sequence = queue.next;
         queue.next = sequence.saturating_add(1);
+        queue.awaited |= item.waiter.is_some();
         queue.items.push(item);
-        let wake = std::mem::take(&mut queue.writer_sleeps);
+        let wake = match queue.rest {
+            Rest::None => false,
+            Rest::Light => queue.awaited,
+            Rest::Deep => true,
+        };
+        if wake {
+            queue.rest = Rest::None;
+        }
         drop(queue);
         if wake {
             self.work.notify_one();
         }
         Ok(sequence)
+    }
+}
+
+/// Carries the writer's answers into the runtime: waking a task from another thread costs a system call, so the writer
+/// wakes one, and that wakes the others where waking is cheap.
+#[derive(Debug)]
+struct Herald {
+    told: Arc<Told>,
+    /// Outside a runtime the writer answers by itself.
+    inside: bool,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    waiters: Mutex<Vec<oneshot::Sender<()>>>,
+    news: Notify,
+    /// The log is gone.
+    over: AtomicBool,
+}
+
+impl Herald {
+    fn start() -> Self {
+        let told = Arc::<Told>::default();
+        let inside = Handle::try_current().is_ok_and(|runtime| {
+            let told = Arc::clone(&told);
+            drop(runtime.spawn(async move {
+                while !told.over.load(Ordering::Acquire) {
+                    answer_all(&told);
+                    told.news.notified().await;
+                }
+                answer_all(&told);
+            }));
+            true
+        });
+        Self { told, inside }
+    }
+
+    fn tell(&self, waiters: impl Iterator<Item = oneshot::Sender<()>>) {
+        self.told.waiters.lock().extend(waiters);
+        if self.inside {
+            self.told.news.notify_one();
+        } else {
+            answer_all(&self.told);
+        }
+    }
+}
+
+impl Drop for Herald {
+    fn drop(&mut self) {
+        self.told.over.store(true, Ordering::Release);
+        self.told.news.notify_one();
+    }
+}
+
+fn answer_all(told: &Told) {
+    let waiters = std::mem::take(&mut *told.waiters.lock());
+    for waiter in waiters {
+        // Whoever waited may have left; the record stands all the same.
+        let _gone = waiter.send(());
     }
 }
 

@@ -13,11 +13,11 @@ use uuid::Uuid;
 
 use super::action::{Action, Decision, kind};
 use super::floods::Suppressed;
-use super::ids::Ids;
 use super::json::Line;
 use super::recovery::Torn;
 use super::writer::Draft;
 use crate::docket::{Actor, Binding, CheckVerdict, Checks, Docket, Role};
+use crate::id::Uuids;
 use crate::id::{Environment, OrganizationId, UpstreamId};
 use crate::reason::Reason;
 use crate::speech::Operation;
@@ -296,7 +296,7 @@ pub(super) fn governance(envelope: &Envelope<'_>, act: &GovernanceAct) -> Draft 
 /// # Errors
 /// When the system gives no randomness for the record's name.
 pub(super) fn recovered(origin: &str, torn: &Torn, at: DateTime<Utc>) -> std::io::Result<Draft> {
-    let envelope = Envelope { origin, id: Ids::new()?.next(at), kind: "portcullis.log.recovered.v1", at };
+    let envelope = Envelope { origin, id: Uuids::new()?.next(at), kind: "portcullis.log.recovered.v1", at };
     let act = GovernanceAct {
         action: "LOG_RECOVERED",
         subject: format!("log/{}", torn.first),

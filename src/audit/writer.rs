@@ -1,7 +1,7 @@
 //! The writer: one thread that owns the open segment and alone knows the hash of the last line.
 //!
 //! It takes everything that has queued, writes it in one call, syncs once, and answers all (group commit, no artificial
-//! delay: while it syncs, the next group gathers). A failed write or sync is final: the same descriptor is never
+//! delay for what somebody waits for: while it syncs, the next group gathers). A failed write or sync is final: the same descriptor is never
 //! tried again, because after a failed `fdatasync` the kernel may have dropped the pages and say "fine" the next time.
 
 use std::io;
@@ -105,7 +105,8 @@ impl<D: Device> Writer<D> {
             let mut rest = items.as_mut_slice();
             while !rest.is_empty() {
                 let (group, later) = rest.split_at_mut(group_length(rest, durability));
-                if self.commit(group.iter().map(|item| &item.draft)).is_err() {
+                if let Err(fault) = self.commit(group.iter().map(|item| &item.draft)) {
+                    tracing::error!(%fault, "the audit log cannot be written; every call is refused until a restart");
                     return;
                 }
                 shared.acknowledge(group, self.clock.moment());

@@ -179,12 +179,6 @@ impl Passage {
         self.assessment.docket()
     }
 
-    /// The case file, for the stage that holds this evidence.
-    #[must_use]
-    pub const fn docket_mut(&mut self) -> &mut Docket {
-        self.assessment.docket_mut()
-    }
-
     /// Ends the call: reports the upstream's health, settles the tokens (`None`: it cost none) and frees the slot.
     #[must_use]
     pub fn close(self, tokens: Option<u64>, health: Health) -> Box<Docket> {
@@ -202,15 +196,14 @@ mod tests {
     use chrono::DateTime;
 
     use super::{Breakers, Health, Pass, State};
-    use crate::call::for_tests::chat;
     use crate::clock::ManualClock;
     use crate::config::bootstrap;
     use crate::docket::CheckVerdict;
     use crate::governance::decide;
-    use crate::governance::for_tests::snapshot;
+    use crate::governance::for_tests::{chat, snapshot};
     use crate::id::{TenantId, UpstreamId};
     use crate::quota::Quota;
-    use crate::risk::for_tests::assessed;
+    use crate::risk::{Scanner, assess};
 
     const REST: Duration = Duration::from_secs(30);
 
@@ -259,12 +252,12 @@ mod tests {
         let (breakers, clock, name) = breakers();
         let (snapshot, quota) = (snapshot(&[]), Quota::new(Arc::<ManualClock>::clone(&clock)));
         quota.apply(snapshot.tenants().map(|tenant| (&tenant.file.tenant, &tenant.limits)));
-        let acme = TenantId::parse("acme").unwrap();
+        let (acme, scanner) = (TenantId::parse("acme").unwrap(), Scanner::new().unwrap());
         let tokens_left = || quota.standing(&acme).unwrap().tokens.unwrap().remaining;
         let enter = || {
             let slot = quota.enter_for_tokens(&acme).unwrap();
-            let permit = decide(&snapshot, chat("acme", "chatty", Some(500), None)).unwrap();
-            breakers.enter(assessed(quota.take(permit, slot).unwrap()))
+            let permit = decide(&snapshot, chat("chatty", Some(500))).unwrap();
+            breakers.enter(assess(&scanner, quota.take(permit, slot).unwrap()).unwrap())
         };
         let passage = enter().unwrap();
         assert_eq!(passage.docket().checks.breaker, CheckVerdict::Pass);

@@ -170,26 +170,29 @@ impl Walk<'_> {
         let beside = if source == Source::System { Source::User } else { source };
         let key = name.text();
         match sense(&key) {
-            Sense::Label => self.label(beside, value),
+            Sense::Label => {
+                Self::settings(value)?;
+                self.label(beside, value);
+            }
             Sense::Text => self.loose(if key == "text" { source } else { beside }, value)?,
             Sense::Parts => self.parts(source, value, true)?,
             Sense::LooseParts => self.parts(source, value, false)?,
             Sense::Free => self.texts.add(beside, value),
             Sense::Blob if is_of_type(object, "text") => self.texts.add(source, value),
-            Sense::Blob => self.blob(beside, value),
+            Sense::Blob => self.blob(beside, name, value)?,
             Sense::Place => self.place(beside, name, value)?,
+            Sense::Media if value.is_text() => self.place(beside, name, value)?,
+            Sense::Media => self.loose(source, value)?,
             Sense::Origin if value.is_text() && !is_of_type(object, "search_result") => {
                 self.place(beside, name, value)?;
             }
             Sense::Audio if present(value, "id").is_some() => return Err(reference(name)),
             Sense::Origin | Sense::Audio => self.loose(source, value)?,
             Sense::Reference => return Err(reference(name)),
-            Sense::Steering => {
-                return Err(Unreadable::at(Reason::UnsupportedParameter, "member that steers the call", name.offset()));
-            }
+            Sense::Steering => return Err(steering(name)),
             Sense::Unknown => {
                 if fold::folds_to(&key, |folded| sense(folded) != Sense::Unknown) {
-                    return Err(Unreadable::at(Reason::AmbiguousRequest, "ambiguous member name", name.offset()));
+                    return Err(ambiguous(name));
                 }
                 self.label(beside, name.value());
                 self.loose(beside, value)?;
@@ -208,6 +211,22 @@ impl Walk<'_> {
         if value.members().next().is_some() { self.object(source, value) } else { Ok(()) }
     }
 
+    /// Refuses settings in which a member names another model, endpoint, place or stored thing. A schema in them is free.
+    pub(crate) fn settings(value: Value<'_>) -> Result<(), Unreadable> {
+        value.elements().try_for_each(Self::settings)?;
+        value.members().filter(|(_, value)| !value.is_null()).try_for_each(|(name, value)| {
+            let key = name.text();
+            match sense(&key) {
+                Sense::Reference => Err(reference(name)),
+                Sense::Steering => Err(steering(name)),
+                Sense::Place if value.text().is_some_and(|text| !is_data_url(&text)) => Err(reference(name)),
+                Sense::Free => Ok(()),
+                Sense::Unknown if fold::folds_to(&key, |folded| sense(folded).governs()) => Err(ambiguous(name)),
+                _ => Self::settings(value),
+            }
+        })
+    }
+
     /// Passes over short words of programs; whatever looks otherwise is text.
     pub(crate) fn label(&mut self, source: Source, value: Value<'_>) {
         if value.is_text() {
@@ -223,23 +242,44 @@ impl Walk<'_> {
         }
     }
 
+    /// Reads what says where media is: a `data:` URL, or a structure in which every other string is one.
     fn place(&mut self, source: Source, name: Name<'_>, value: Value<'_>) -> Result<(), Unreadable> {
-        let Some(text) = value.text() else { return self.loose(source, value) };
-        if !text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
-            return Err(reference(name));
+        if let Some(text) = value.text() {
+            if !is_data_url(&text) {
+                return Err(reference(name));
+            }
+            return self.blob(source, name, value);
         }
-        self.blob(source, value);
-        Ok(())
+        value.elements().try_for_each(|element| self.place(source, name, element))?;
+        value.members().filter(|(_, value)| !value.is_null()).try_for_each(|(name, inner)| {
+            let key = name.text();
+            match sense(&key) {
+                Sense::Unknown if fold::folds_to(&key, |folded| sense(folded) != Sense::Unknown) => {
+                    Err(ambiguous(name))
+                }
+                Sense::Unknown | Sense::Place => self.place(source, name, inner),
+                _ => self.member(source, value, name, inner),
+            }
+        })
     }
 
-    /// Passes over base64 media, alone or as a `data:` URL; what is not base64 is text.
-    fn blob(&mut self, source: Source, value: Value<'_>) {
+    /// Passes over base64 media, alone or as a `data:` URL; what is not base64 is text, and an address is refused: some
+    /// servers fetch what they expect as media.
+    fn blob(&mut self, source: Source, name: Name<'_>, value: Value<'_>) -> Result<(), Unreadable> {
         let text = value.text().unwrap_or_default();
+        if text.contains(':') && !is_data_url(&text) {
+            return Err(reference(name));
+        }
         let payload = text.split_once(";base64,").map_or(text.as_ref(), |(_, payload)| payload);
         if payload.len() < SHORTEST_MEDIA || !is_base64(payload.as_bytes()) {
             self.texts.add(source, value);
         }
+        Ok(())
     }
+}
+
+fn is_data_url(text: &str) -> bool {
+    text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
 }
 
 /// Shorter media does not exist; shorter strings are read as text, in case they are some.
@@ -281,6 +321,14 @@ fn elements<'d>(list: Value<'d>, name: &'static str) -> Result<Elements<'d>, Unr
 
 fn reference(name: Name<'_>) -> Unreadable {
     Unreadable::at(Reason::ReferenceNotPermitted, "reference to something stored or remote", name.offset())
+}
+
+fn steering(name: Name<'_>) -> Unreadable {
+    Unreadable::at(Reason::UnsupportedParameter, "member that steers the call", name.offset())
+}
+
+fn ambiguous(name: Name<'_>) -> Unreadable {
+    Unreadable::at(Reason::AmbiguousRequest, "ambiguous member name", name.offset())
 }
 
 fn fault(reason: Reason, what: &'static str, value: Value<'_>) -> Unreadable {

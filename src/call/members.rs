@@ -1,7 +1,8 @@
 //! The top-level members of each endpoint's body, and what the gate does with each: the closed lists.
 //!
-//! A name that is not here is refused. The lists are the vendors' API references as of November 2026 (OpenAI and
-//! Anthropic), with what compatible servers add and is harmless. `docs/dialects.md` shows them and a test compares.
+//! A name that is not here is refused. The lists follow the request bodies that OpenAI and Anthropic document, with
+//! what compatible servers add and is harmless. They are closed by design: what a vendor adds later is refused until it
+//! stands here. `docs/dialects.md` shows them and a test compares.
 
 use super::content::Shape;
 use crate::reason::Reason;
@@ -38,7 +39,9 @@ pub(crate) enum Rule {
     Voice,
     /// Passes; its strings are read as the user's text.
     Read,
-    /// Passes; words and numbers. A string that is no plain word is read as text all the same.
+    /// Passes; a structure whose strings are read as the user's text, and in which no member steers.
+    Format,
+    /// Passes; words and numbers, and no member that steers. A string that is no plain word is read as text all the same.
     Pass,
     /// Passes while it is `false` or an empty list, and refused otherwise.
     Off(Reason),
@@ -49,14 +52,14 @@ pub(crate) enum Rule {
 impl Rule {
     /// Whether a query parameter of this name could speak for the member.
     pub(crate) const fn governs(self) -> bool {
-        !matches!(self, Self::Read | Self::Pass)
+        !matches!(self, Self::Read | Self::Format | Self::Pass)
     }
 
     /// The rule in the words of `docs/dialects.md`.
     #[cfg(test)]
     pub(crate) const fn words(self) -> &'static str {
         match self {
-            Self::Read => "read",
+            Self::Read | Self::Format => "read",
             Self::Pass => "passes",
             Self::Off(_) => "off only",
             Self::Refuse(Reason::ReferenceNotPermitted) => "refused (reference)",
@@ -202,7 +205,7 @@ pub(crate) static CHAT: Endpoint = Endpoint {
         ("reasoning", Rule::Pass),
         ("reasoning_effort", Rule::Pass),
         ("repetition_penalty", Rule::Pass),
-        ("response_format", Rule::Read),
+        ("response_format", Rule::Format),
         ("safety_identifier", Rule::Read),
         ("seed", Rule::Pass),
         ("service_tier", Rule::Pass),
@@ -293,7 +296,7 @@ pub(crate) static RESPONSES: Endpoint = Endpoint {
         ("store", Rule::Pass),
         ("stream_options", Rule::Pass),
         ("temperature", Rule::Pass),
-        ("text", Rule::Read),
+        ("text", Rule::Format),
         ("top_logprobs", Rule::Pass),
         ("top_p", Rule::Pass),
         ("truncation", Rule::Pass),
@@ -347,11 +350,11 @@ pub(crate) static MESSAGES: Endpoint = Endpoint {
         ("thinking", Rule::Pass),
         ("cache_control", Rule::Pass),
         ("container", Rule::Refuse(REFERENCE)),
-        ("context_management", Rule::Read),
+        ("context_management", Rule::Format),
         ("mcp_servers", Rule::Off(REFERENCE)),
         ("metadata", Rule::Read),
-        ("output_config", Rule::Read),
-        ("output_format", Rule::Read),
+        ("output_config", Rule::Format),
+        ("output_format", Rule::Format),
         ("service_tier", Rule::Pass),
         ("speed", Rule::Pass),
         ("stop_sequences", Rule::Read),
@@ -371,10 +374,10 @@ pub(crate) static COUNT_TOKENS: Endpoint = Endpoint {
         ("tool_choice", Rule::Pass),
         ("thinking", Rule::Pass),
         ("cache_control", Rule::Pass),
-        ("context_management", Rule::Read),
+        ("context_management", Rule::Format),
         ("mcp_servers", Rule::Off(REFERENCE)),
-        ("output_config", Rule::Read),
-        ("output_format", Rule::Read),
+        ("output_config", Rule::Format),
+        ("output_format", Rule::Format),
         ("speed", Rule::Pass),
     ],
     shape: &MESSAGES_SHAPE,

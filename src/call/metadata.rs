@@ -69,11 +69,6 @@ impl Metadata {
         self.get(name) == Some(&Fact::Bool(true))
     }
 
-    /// All facts, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Fact)> {
-        self.values.iter().map(|(name, fact)| (name.as_str(), fact))
-    }
-
     /// Reads the header's value.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
         if bytes.len() > LONGEST_BYTES {

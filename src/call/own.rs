@@ -8,7 +8,7 @@ use super::json::{Document, Kind, Value};
 use super::metadata::{self, Metadata};
 use super::{Unreadable, fold, head, settle};
 use crate::docket::{Docket, Stopped};
-use crate::id::{ClaimedModel, TenantId};
+use crate::id::ClaimedModel;
 use crate::identity::Caller;
 use crate::reason::Reason;
 use crate::speech::Operation;
@@ -20,24 +20,6 @@ macro_rules! evidence {
             #[must_use]
             pub const fn docket(&self) -> &Docket {
                 self.caller.docket()
-            }
-
-            /// The case file, for the stage that holds this evidence.
-            #[must_use]
-            pub const fn docket_mut(&mut self) -> &mut Docket {
-                self.caller.docket_mut()
-            }
-
-            /// Who asks.
-            #[must_use]
-            pub const fn caller(&self) -> &Caller {
-                &self.caller
-            }
-
-            /// Whose policy governs.
-            #[must_use]
-            pub const fn tenant(&self) -> &TenantId {
-                self.caller.tenant()
             }
 
             /// Ends the case here and gives its file back.

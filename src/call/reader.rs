@@ -71,7 +71,14 @@ impl<'d> Found<'d> {
             Rule::PromptReference => self.prompt = Some(prompt_reference(&mut walk, value)?),
             Rule::Voice => voice(&mut walk, value)?,
             Rule::Read => self.texts.add(Source::User, value),
-            Rule::Pass => walk.label(Source::User, value),
+            Rule::Format => {
+                Walk::settings(value)?;
+                self.texts.add(Source::User, value);
+            }
+            Rule::Pass => {
+                Walk::settings(value)?;
+                walk.label(Source::User, value);
+            }
             Rule::Off(_) if value.boolean() == Some(false) || is_empty_list(value) => {}
             Rule::Off(reason) | Rule::Refuse(reason) => return Err(refused(reason, key)),
         }
@@ -176,12 +183,13 @@ fn prompt_reference(walk: &mut Walk<'_>, value: Value<'_>) -> Result<PromptClaim
         }
     }
     let id = present(value, "id").and_then(Value::text).ok_or_else(malformed)?;
+    // Without a version the upstream would take its own choice, and what was judged would not be what is used.
     let version = match present(value, "version") {
-        None => None,
-        Some(version) if version.is_text() => Some(version.text().unwrap_or_default()),
-        Some(version) => Some(version.raw().into()),
+        None => return Err(refused(Reason::ReferenceNotPermitted, "prompt")),
+        Some(version) if version.is_text() => version.text().unwrap_or_default(),
+        Some(version) => version.raw().into(),
     };
-    PromptClaim::new(&id, version.as_deref()).ok_or_else(malformed)
+    PromptClaim::new(&id, Some(&version)).ok_or_else(malformed)
 }
 
 /// Reads chat's `audio`: a format and the name of one of the vendor's voices. A voice by id is a stored thing.
@@ -189,6 +197,7 @@ fn voice(walk: &mut Walk<'_>, value: Value<'_>) -> Result<(), Unreadable> {
     if present(value, "voice").is_some_and(|voice| !voice.is_text()) || present(value, "id").is_some() {
         return Err(refused(Reason::ReferenceNotPermitted, "audio"));
     }
+    Walk::settings(value)?;
     walk.label(Source::User, value);
     Ok(())
 }

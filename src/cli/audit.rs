@@ -130,7 +130,7 @@ fn as_table(verified: &Verified) -> String {
     let mut row = |name: &str, value: String| {
         table.add_row([name.to_owned(), value]);
     };
-    row("whole", "yes: every record is where it was written, unchanged".to_owned());
+    row("whole", "yes: each record is vouched for by the next, the last one by `head`".to_owned());
     row("records", verified.records.to_string());
     row("segments", verified.segments.to_string());
     row("sequences", format!("{} to {}", verified.first, verified.last));

@@ -14,6 +14,7 @@ use super::screen::{coloured, complain, printed, say, unusable};
 use super::{ConfigFile, End};
 use crate::app::settings_of;
 use crate::arrival::Arrival;
+use crate::audit::Decision;
 use crate::breaker::Breakers;
 use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::config::bootstrap::Config;
@@ -21,10 +22,12 @@ use crate::docket::{Docket, Refuses, Role};
 use crate::governance::{Registry, Snapshot};
 use crate::id::{Digest, KeyId, TenantId};
 use crate::identity::{self, KeyRecord, Keyring};
-use crate::pipeline::Stages;
+use crate::pipeline::{Stages, place};
 use crate::quota::Quota;
 use crate::reason::Reason;
 use crate::risk::Scanner;
+use crate::route::{ROUTES, Route};
+use crate::speech::{Dialect, Operation};
 use crate::verdict::Refusal;
 
 /// Largest request that is explained, in bytes.
@@ -66,6 +69,8 @@ enum Inexplicable {
         #[source]
         why: std::io::Error,
     },
+    #[error("`{0}` is an endpoint that the gate answers itself: only calls to a model are explained")]
+    NotACall(String),
     #[error("the system gives no random bytes")]
     NoRandomness,
     #[error(transparent)]
@@ -89,7 +94,7 @@ impl Explain {
         match self.decision(&config, &snapshot, &clock) {
             Ok((answer, end)) => match printed(say(format_args!("{answer:#}"))) {
                 End::Fine => end,
-                other => other,
+                broken @ (End::No | End::Unusable) => broken,
             },
             Err(fault) => unusable(&fault),
         }
@@ -105,6 +110,9 @@ impl Explain {
             .ok()
             .filter(|tenant| snapshot.tenant(tenant).is_some())
             .ok_or_else(|| Inexplicable::NoTenant(self.tenant.clone()))?;
+        if self.path == "/health" || ROUTES.iter().any(|route| route.path == self.path && is_own(route)) {
+            return Err(Inexplicable::NotACall(self.path.clone()));
+        }
         let body = read(&self.request)?;
         let quota = Arc::new(Quota::new(Arc::clone(clock)));
         quota.apply(snapshot.tenants().map(|tenant| (&tenant.file.tenant, &tenant.limits)));
@@ -114,6 +122,7 @@ impl Explain {
         let judged = identity::authenticate(&keyring, arrival, clock.utc())
             .map_err(|stopped| stopped.map(Refusal::from))
             .and_then(|mut caller| {
+                place(caller.docket_mut(), snapshot);
                 caller.docket_mut().bytes_in = body.len() as u64;
                 match stages.quota.enter(&tenant) {
                     Ok(slot) => stages.verdict(caller, slot, snapshot, body),
@@ -152,6 +161,11 @@ impl Explain {
     }
 }
 
+/// Whether the gate answers these itself.
+fn is_own(route: &Route) -> bool {
+    route.dialect == Dialect::Own || route.operation == Operation::Models
+}
+
 fn read(path: &Path) -> Result<Bytes, Inexplicable> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)
@@ -162,7 +176,7 @@ fn read(path: &Path) -> Result<Bytes, Inexplicable> {
 
 fn described(docket: &Docket, refused: Option<Reason>) -> Value {
     json!({
-        "decision": if refused.is_some() { "block" } else { "allow" },
+        "decision": refused.map_or(Decision::Allow, Decision::of).as_str(),
         "reason": refused.map(|reason| json!({
             "code": reason.code(), "failure_class": reason.class(), "message": reason.message(), "fault": docket.fault,
         })),

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::telemetry::LogFormat;
+use crate::telemetry::{BadFilter, LogFilter, LogFormat};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ struct Arguments {
     log_format: LogFormat,
     /// Which log lines: `info`, `debug`, `portcullis::edge=debug,info` …
     #[arg(long, global = true, value_name = "FILTER")]
-    log: Option<String>,
+    log: Option<LogFilter>,
     #[command(subcommand)]
     command: Command,
 }
@@ -93,10 +93,10 @@ enum Command {
     #[command(after_help = "Example:  echo '{\"id\":1,\"text\":\"card 4111 1111 1111 1111\"}' | portcullis scan")]
     Scan(scan::Scan),
     /// Make gate keys
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:  portcullis keys new --tenant acme")]
     Keys(keys::Keys),
     /// Verify and read the audit log
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:  portcullis audit verify var/audit")]
     Audit(audit::Audit),
     /// Print shell completions
     #[command(after_help = "Example:  portcullis completions bash > /etc/bash_completion.d/portcullis")]
@@ -106,13 +106,26 @@ enum Command {
     Simulate(simulate::Simulate),
 }
 
+/// A log filter in the environment that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("PORTCULLIS_LOG is not a log filter")]
+struct BadVariable(#[from] BadFilter);
+
+fn filter_of_environment() -> Result<Option<LogFilter>, BadVariable> {
+    let text = environment::variable("PORTCULLIS_LOG").filter(|text| !text.is_empty());
+    Ok(text.map(|text| text.parse()).transpose()?)
+}
+
 /// Runs the command that the process was asked for.
 #[must_use]
 pub fn main() -> ExitCode {
     let Arguments { log_format, log, command } = Arguments::parse();
-    let filter = log.or_else(|| environment::variable("PORTCULLIS_LOG"));
+    let filter = match log.map_or_else(filter_of_environment, |filter| Ok(Some(filter))) {
+        Ok(filter) => filter,
+        Err(fault) => return screen::unusable(&fault).into(),
+    };
     if !matches!(command, Command::Demo(_)) || filter.is_some() {
-        crate::telemetry::start_log(log_format, filter.as_deref());
+        crate::telemetry::start_log(log_format, filter.as_ref());
     }
     let end = match command {
         Command::Run(config) => run::run(&config.config),
@@ -138,7 +151,7 @@ mod tests {
     fn the_command_line_is_consistent_and_every_shown_command_has_an_example() {
         let command = Arguments::command();
         command.clone().debug_assert();
-        for shown in command.get_subcommands().filter(|shown| !shown.is_hide_set() && !shown.has_subcommands()) {
+        for shown in command.get_subcommands().filter(|shown| !shown.is_hide_set()) {
             let help = shown.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Example:"), "{}", shown.get_name());
         }

@@ -32,7 +32,7 @@ pub(super) fn run(file: &Path) -> End {
 
 /// Reads the bootstrap config, or shows every fault of it.
 pub(super) fn load(file: &Path) -> Result<(Config, Digest), End> {
-    let digest = std::fs::read(file).map(|bytes| Digest::of(&bytes)).unwrap_or_else(|_| Digest::of(&[]));
+    let digest = std::fs::read(file).map_or_else(|_| Digest::of(&[]), |bytes| Digest::of(&bytes));
     Config::load(file, &environment::variable, environment::all()).map(|config| (config, digest)).map_err(|faults| {
         complain(faults.render(super::screen::coloured()));
         End::Unusable

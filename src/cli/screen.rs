@@ -17,13 +17,11 @@ pub(super) fn complain(text: impl Display) {
 
 /// Prints a fault and its causes as one message, and answers the exit for it.
 pub(super) fn unusable(fault: &dyn std::error::Error) -> End {
-    let mut text = format!("error: {fault}");
-    let mut next = fault.source();
-    while let Some(cause) = next {
-        text.push_str(&format!("\n  because: {cause}"));
-        next = cause.source();
-    }
-    complain(text);
+    let mut lines = vec![format!("error: {fault}")];
+    lines.extend(
+        std::iter::successors(fault.source(), |cause| cause.source()).map(|cause| format!("  because: {cause}")),
+    );
+    complain(lines.join("\n"));
     End::Unusable
 }
 
@@ -39,4 +37,9 @@ pub(super) fn printed(result: io::Result<()>) -> End {
 /// Whether complaints may be coloured.
 pub(super) fn coloured() -> bool {
     io::stderr().is_terminal()
+}
+
+/// So many of a thing: `1 fault`, `2 faults`.
+pub(super) fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }

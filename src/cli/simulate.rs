@@ -1,8 +1,9 @@
-//! `portcullis simulate` (hidden): the simulated LLM alone.
+//! `portcullis simulate` (hidden): the simulated LLM alone, until SIGTERM, Ctrl-C or its own end.
 
 use std::net::SocketAddr;
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::End;
 use super::screen::{say, unusable};
@@ -25,6 +26,10 @@ impl Simulate {
             Err(fault) => return unusable(&fault),
         };
         runtime.block_on(async {
+            let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+            let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+                return unusable(&std::io::Error::last_os_error());
+            };
             let simulator = match Simulator::start(self.listen).await {
                 Ok(simulator) => simulator,
                 Err(fault) => return unusable(&fault),
@@ -34,7 +39,11 @@ impl Simulate {
                 None => simulator,
             };
             drop(say(format_args!("listening on {}", simulator.url())));
-            drop(tokio::signal::ctrl_c().await);
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                () = simulator.ended() => {}
+            }
             simulator.stop().await;
             End::Fine
         })

@@ -1,14 +1,14 @@
 //! `portcullis validate`: the config and every policy file, all faults at once, with their places.
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::screen::{coloured, complain, printed, say};
+use super::screen::{coloured, complain, counted, printed, say};
 use super::{ConfigFile, End, Format, environment};
 use crate::app::settings_of;
 use crate::clock::{Clock, SystemClock};
 use crate::config::bootstrap::Config;
-use crate::config::fault::Faults;
+use crate::config::fault::{Fault, Faults, Severity};
 use crate::governance::{Registry, Snapshot};
 
 #[derive(Debug, Args)]
@@ -35,29 +35,45 @@ impl Validate {
 
     fn accepted(&self, snapshot: &Snapshot) -> End {
         if self.format == Format::Json {
-            let warnings: Vec<String> = snapshot.warnings().iter().map(ToString::to_string).collect();
+            let warnings: Vec<Value> = snapshot.warnings().iter().map(as_json).collect();
             return printed(say(json!({"valid": true, "digest": snapshot.digest(), "warnings": warnings})));
         }
         for warning in snapshot.warnings() {
             complain(warning.render(coloured()));
         }
         printed(say(format_args!(
-            "valid: {} model versions, {} prompt versions, {} tenants; digest {}",
-            snapshot.models().len(),
-            snapshot.prompts().count(),
-            snapshot.tenants().len(),
+            "valid: {}, {}, {}; digest {}",
+            counted(snapshot.models().len(), "model version"),
+            counted(snapshot.prompts().count(), "prompt version"),
+            counted(snapshot.tenants().len(), "tenant"),
             snapshot.digest()
         )))
     }
 
     fn faulty(&self, faults: &Faults) -> End {
         if self.format == Format::Json {
-            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            drop(say(json!({"valid": false, "faults": lines})));
+            let list: Vec<Value> = faults.iter().map(as_json).collect();
+            drop(say(json!({"valid": false, "faults": list})));
         } else {
             complain(faults.render(coloured()));
-            complain(format_args!("{} faults; nothing would be loaded", faults.iter().count()));
+            complain(format_args!("\n{}; nothing would be loaded", counted(faults.len(), "fault")));
         }
         End::No
     }
+}
+
+/// A fault for programs; line and column are 0 where the file as a whole is meant.
+fn as_json(fault: &Fault) -> Value {
+    let severity = match fault.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    json!({
+        "severity": severity,
+        "file": &*fault.file,
+        "line": fault.line,
+        "column": fault.column,
+        "message": fault.message,
+        "help": fault.help,
+    })
 }

@@ -29,8 +29,6 @@ pub struct Config {
     pub workers: Option<usize>,
     /// How long a drain may take before what is left is cut.
     pub drain: Duration,
-    /// Named exception: plaintext on an address that is not loopback.
-    pub allow_plaintext_off_loopback: bool,
 }
 
 /// Where the data plane listens.

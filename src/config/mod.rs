@@ -12,7 +12,7 @@ pub mod fault;
 pub mod finding;
 pub mod format;
 mod mask;
-mod nearest;
+pub(crate) mod nearest;
 pub mod node;
 pub mod policy;
 pub mod reading;

@@ -342,7 +342,7 @@ pub struct OrganizationFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleAction {
-    /// Ends the rules of this scope with a pass.
+    /// Lets it pass. It only documents that somebody thought of the case: no rule outvotes a stricter one.
     Allow,
     /// Lets it pass and says so.
     Flag,

@@ -10,6 +10,9 @@ use super::fault::{Excerpt, Fault, Severity};
 use super::mask;
 use super::node::{Flaw, Place};
 
+/// Most flaws that are kept of one file; more are counted.
+const MOST_FLAWS: usize = 200;
+
 /// Longest line that is shown as an excerpt, in bytes.
 const LONGEST_EXCERPT: usize = 4096;
 
@@ -20,6 +23,8 @@ pub struct Reading {
     text: Arc<str>,
     origins: Vec<Arc<str>>,
     flaws: Vec<(Severity, Flaw)>,
+    more: usize,
+    faulty: bool,
     unshown: Vec<Range<usize>>,
     hidden: OnceCell<Vec<Range<usize>>>,
 }
@@ -40,6 +45,8 @@ impl Reading {
                 text: Arc::from(text),
                 origins: Vec::new(),
                 flaws: Vec::new(),
+                more: 0,
+                faulty: false,
                 unshown: Vec::new(),
                 hidden: OnceCell::new(),
             }),
@@ -67,12 +74,21 @@ impl Reading {
 
     /// Notes something wrong.
     pub fn fault(&mut self, flaw: Flaw) {
-        self.flaws.push((Severity::Error, flaw));
+        self.faulty = true;
+        self.keep(Severity::Error, flaw);
     }
 
     /// Notes something worth a look.
     pub fn warn(&mut self, flaw: Flaw) {
-        self.flaws.push((Severity::Warning, flaw));
+        self.keep(Severity::Warning, flaw);
+    }
+
+    fn keep(&mut self, severity: Severity, flaw: Flaw) {
+        if self.flaws.len() < MOST_FLAWS {
+            self.flaws.push((severity, flaw));
+        } else {
+            self.more += 1;
+        }
     }
 
     /// Notes something wrong at `place`.
@@ -89,14 +105,19 @@ impl Reading {
 
     /// Whether something wrong was noted, warnings apart.
     #[must_use]
-    pub fn is_faulty(&self) -> bool {
-        self.flaws.iter().any(|(severity, _)| *severity == Severity::Error)
+    pub const fn is_faulty(&self) -> bool {
+        self.faulty
     }
 
     /// What was found, with excerpts.
     pub fn close(mut self) -> impl Iterator<Item = Fault> {
         let flaws = std::mem::take(&mut self.flaws);
-        flaws.into_iter().map(move |(severity, flaw)| self.placed(severity, flaw))
+        let severity = if self.faulty { Severity::Error } else { Severity::Warning };
+        let more = (self.more > 0).then(|| {
+            let message = format!("{} more are not shown", self.more);
+            Fault { severity, ..Fault::of_file(Arc::clone(&self.file), message) }
+        });
+        flaws.into_iter().map(move |(severity, flaw)| self.placed(severity, flaw)).chain(more)
     }
 
     fn placed(&self, severity: Severity, flaw: Flaw) -> Fault {
@@ -123,10 +144,13 @@ impl Reading {
         if line.len() > LONGEST_EXCERPT {
             return None;
         }
-        let hidden = self.hidden.get_or_init(|| mask::hidden(&self.text));
+        let hidden = self.hidden.get_or_init(|| {
+            let all = mask::hidden(&self.text).into_iter().chain(self.unshown.iter().cloned());
+            mask::merged(all.collect())
+        });
         let end = at + line.len();
         let first = hidden.partition_point(|range| range.end <= at);
-        let here: Vec<&Range<usize>> = hidden.iter().skip(first).take_while(|r| r.start < end).collect();
+        let mut here = hidden.get(first..).unwrap_or_default();
         let from = (place.start as usize).clamp(at, end) - at;
         let to = (place.end as usize).clamp(at + from, end) - at;
         let mut shown = String::with_capacity(line.len());
@@ -139,8 +163,10 @@ impl Reading {
                 shown_to = Some(shown.len());
             }
             let byte = at + offset;
-            let mut covers = here.iter().copied().chain(&self.unshown);
-            let secret = covers.any(|range| range.contains(&byte));
+            while here.first().is_some_and(|range| range.end <= byte) {
+                here = here.get(1..).unwrap_or_default();
+            }
+            let secret = here.first().is_some_and(|range| range.contains(&byte));
             shown.push(if secret { '*' } else { c });
         }
         let whole = shown.len();
@@ -254,5 +280,18 @@ mod tests {
         let mut reading = Reading::open("a.yaml", b"a: [").unwrap();
         reading.wrong(place(2, 1, 4, 4), "unfinished");
         assert!(only(reading).render(false).contains("unfinished"));
+    }
+
+    #[test]
+    fn a_file_of_nothing_but_faults_is_bounded_and_soon_done() {
+        let text = "api_kye: x\n".repeat(50_000);
+        let mut reading = Reading::open("a.yaml", text.as_bytes()).unwrap();
+        for n in 0..50_000 {
+            reading.hide(place(n + 1, 10, n * 11 + 9, n * 11 + 10));
+            reading.wrong(place(n + 1, 1, n * 11, n * 11 + 7), "unknown key");
+        }
+        let faults: Vec<Fault> = reading.close().collect();
+        assert_eq!(faults.len(), 201);
+        assert_eq!(faults[200].to_string(), "a.yaml: 49800 more are not shown");
     }
 }

@@ -20,6 +20,9 @@ const NAME_PATTERN: &str = "^[A-Za-z0-9._:/@-]{1,128}$";
 /// Longest list of words that a message repeats.
 const MOST_WORDS_LISTED: usize = 16;
 
+/// Flaws of one file beyond which a misspelt key gets no advice any more: it costs more than the flaw.
+const MOST_ADVICE: usize = 200;
+
 /// What a value may look like.
 #[derive(Debug)]
 pub(crate) struct Shape {
@@ -325,8 +328,12 @@ impl Fields {
         if entry.value.scalar().is_some() {
             out.hidden.push(entry.value.place);
         }
-        let names: Vec<&str> = self.known.iter().map(|f| f.name.as_str()).collect();
         let flaw = Flaw::new(entry.key_place, format!("unknown key {}", quoted(key)));
+        if out.flaws.len() >= MOST_ADVICE {
+            out.flaws.push(flaw);
+            return;
+        }
+        let names: Vec<&str> = self.known.iter().map(|f| f.name.as_str()).collect();
         out.flaws.push(match nearest::to(key, &names) {
             Some(near) => flaw.help(format!("did you mean `{near}`?")),
             None => flaw.help(format!("known here: {}", names.join(", "))),

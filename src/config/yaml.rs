@@ -35,7 +35,9 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Flaw>> {
             }
             Err(error) => {
                 let mark = *error.marker();
-                let place = grower.ruler.place(&Span::empty(mark));
+                let mut place = grower.ruler.place(&Span::empty(mark));
+                // Where the last line has no end, the parser's mark stands on the line that would follow.
+                place.line = place.line.min(last_line(body));
                 let mut flaw = Flaw::new(place, format!("this is not YAML: {}", error.info()));
                 if text.contains("${") {
                     flaw = flaw.help("inside { } or [ ], `${…}` must stand in quotes");
@@ -46,6 +48,11 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Flaw>> {
         }
     }
     grower.finish()
+}
+
+/// The number of the line on which a text ends.
+fn last_line(text: &str) -> u32 {
+    narrow(1 + memchr::memchr_iter(b'\n', text.as_bytes()).count())
 }
 
 /// Turns the parser's marks, which count characters, into places, which also count bytes.

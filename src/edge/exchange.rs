@@ -103,7 +103,7 @@ impl Gate {
         }
     }
 
-    /// Answers one request of `peer`. Dropping the future does not drop the call: it is finished in the shelter.
+    /// Answers one request. Dropping the future does not drop the call: it is finished in the shelter.
     pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>) -> Reply {
         if request.uri().path() == "/health" && request.method() == Method::GET {
             return own::health();
@@ -225,11 +225,12 @@ impl Gate {
     async fn refuse(&self, stopped: Stopped<Refusal>) -> Reply {
         let (reason, retry) = (stopped.why.reason(), stopped.why.retry_after());
         let status = reply::status(reason).as_u16();
+        let decision = Decision::of(reason).as_str();
         match self.audit.refuse(stopped, status).await {
             Ok(recorded) => {
                 let address = recorded.address().cloned();
                 let docket = recorded.into_docket();
-                self.metrics.decided(&docket, "block", Some(reason));
+                self.metrics.decided(&docket, decision, Some(reason));
                 let mut response = refusal(&docket, reason);
                 if let Some(address) = &address {
                     put_address(response.headers_mut(), address);
@@ -286,7 +287,7 @@ impl Gate {
 /// A refusal in the caller's dialect, signed.
 fn refusal(docket: &Docket, reason: Reason) -> Reply {
     let mut response = own::json(reply::status(reason), reply::refusal_body(docket, reason));
-    reply::sign(response.headers_mut(), docket, "block", Some(reason));
+    reply::sign(response.headers_mut(), docket, Decision::of(reason).as_str(), Some(reason));
     response
 }
 
@@ -308,7 +309,8 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the head says in one way where the request goes and how long it is: one plain `Host` that agrees with the
-/// target's own authority (RFC 9112 section 3.2), and one length or `chunked` alone (section 6.3).
+/// target's own authority (RFC 9112 section 3.2), and either one length or the one transfer coding that is undone here
+/// (section 6).
 fn head_is_well_formed(head: &http::request::Parts) -> bool {
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
@@ -323,21 +325,30 @@ fn head_is_well_formed(head: &http::request::Parts) -> bool {
         (Some(target), None) => plain_authority(target.as_str()).is_some(),
         (None, _) => true,
     };
-    host_is_good && agrees && headers::length_is_plain(&head.headers)
+    host_is_good && agrees && headers::is_framed_once(&head.headers)
 }
 
 fn plain_authority(text: &str) -> Option<Authority> {
     if text.is_empty() || text.contains('@') {
         return None;
     }
-    text.parse().ok()
+    let authority: Authority = text.parse().ok()?;
+    // What is not the host is a colon and a port, which may be empty (RFC 3986 section 3.2.3).
+    let port = text.strip_prefix(authority.host())?;
+    let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
+    let plain = port.strip_prefix(':').is_none_or(is_port);
+    plain.then_some(authority)
 }
 
 #[cfg(test)]
 mod tests {
-    use http::{Request, Version};
+    use http::{Method, Request, Version};
 
-    use super::head_is_well_formed;
+    use super::{head_is_well_formed, refusal};
+    use crate::clock::Moment;
+    use crate::docket::Docket;
+    use crate::id::{CorrelationId, RequestId};
+    use crate::reason::Reason;
 
     fn good(version: Version, target: &str, lines: &[(&str, &str)]) -> bool {
         let mut request = Request::builder().version(version).uri(target);
@@ -351,6 +362,8 @@ mod tests {
     fn exactly_one_plain_host_that_agrees_with_the_target() {
         let v1 = Version::HTTP_11;
         assert!(good(v1, "/v1/messages", &[("host", "localhost:4100")]));
+        assert!(good(v1, "/v1/messages", &[("host", "[::1]:4100")]));
+        assert!(good(v1, "/v1/messages", &[("host", "gate:")]));
         assert!(good(v1, "http://gate:1/v1/messages", &[("host", "gate:1")]));
         assert!(good(Version::HTTP_2, "http://gate:1/v1/messages", &[]));
         assert!(good(Version::HTTP_10, "/v1/messages", &[]));
@@ -361,6 +374,9 @@ mod tests {
             vec![("host", "user@a")],
             vec![("host", "")],
             vec![("host", "a b")],
+            vec![("host", "gate:http")],
+            vec![("host", "gate:65536")],
+            vec![("host", "gate:+1")],
         ] {
             assert!(!good(v1, "/v1/messages", &lines), "{lines:?}");
         }
@@ -369,13 +385,24 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_waits_for_approval_is_held_in_its_head_as_in_its_record() {
+        let (request, correlation) = (RequestId::parse("r").unwrap(), CorrelationId::parse("r").unwrap());
+        let docket = Docket::open(request, correlation, Method::POST, Moment::default(), chrono::DateTime::UNIX_EPOCH);
+        for (reason, decision) in [(Reason::ApprovalRequired, "hold"), (Reason::RuleDenied, "block")] {
+            assert_eq!(refusal(&docket, reason).headers()["x-portcullis-decision"], decision);
+        }
+    }
+
+    #[test]
     fn a_length_and_a_coding_together_are_not_well_formed() {
         let host = ("host", "a");
         assert!(!good(Version::HTTP_11, "/", &[host, ("content-length", "1"), ("transfer-encoding", "chunked")]));
         assert!(!good(Version::HTTP_11, "/", &[host, ("content-length", "1"), ("content-length", "1")]));
-        assert!(good(Version::HTTP_11, "/", &[host, ("transfer-encoding", "chunked")]));
-        for coding in ["gzip, chunked", "chunked, chunked", "identity", "xchunked", ""] {
+        assert!(good(Version::HTTP_11, "/", &[host, ("transfer-encoding", "Chunked")]));
+        for coding in ["gzip, chunked", "chunked, chunked", "gzip", ""] {
             assert!(!good(Version::HTTP_11, "/", &[host, ("transfer-encoding", coding)]), "{coding}");
         }
+        let chunked = ("transfer-encoding", "chunked");
+        assert!(!good(Version::HTTP_11, "/", &[host, chunked, chunked]));
     }
 }

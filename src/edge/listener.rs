@@ -133,13 +133,13 @@ pub async fn serve(bound: Bound, gate: Arc<Gate>, certificates: Option<Arc<Certi
                 continue;
             }
         };
-        let peer = stream.peer();
-        let connection = Connection { gate: Arc::clone(&gate), peer, drain: drain.clone(), started: Arc::default() };
+        let (peer, started) = (stream.peer(), Arc::default());
+        let connection = Connection { gate: Arc::clone(&gate), drain: drain.clone(), peer, started };
         let certificates = certificates.clone();
         drain.tasks.spawn(async move {
             connection.gate.metrics.connections.inc();
             match stream {
-                Stream::Tcp(stream) => connection.open(stream, certificates).await,
+                Stream::Tcp(stream, _) => connection.open(stream, certificates).await,
                 Stream::Unix(stream) => connection.open(stream, certificates).await,
             }
             connection.gate.metrics.connections.dec();
@@ -149,15 +149,15 @@ pub async fn serve(bound: Bound, gate: Arc<Gate>, certificates: Option<Arc<Certi
 }
 
 enum Stream {
-    Tcp(TcpStream),
+    Tcp(TcpStream, IpAddr),
     Unix(UnixStream),
 }
 
 impl Stream {
-    /// The client's address; a Unix socket has none.
-    fn peer(&self) -> Option<IpAddr> {
+    /// Where the client is; `None` on a Unix socket.
+    const fn peer(&self) -> Option<IpAddr> {
         match self {
-            Self::Tcp(stream) => stream.peer_addr().ok().map(|address| address.ip()),
+            Self::Tcp(_, peer) => Some(*peer),
             Self::Unix(_) => None,
         }
     }
@@ -166,10 +166,10 @@ impl Stream {
 async fn accept(bound: &Bound) -> io::Result<Stream> {
     match bound {
         Bound::Tcp(listener) => {
-            let (stream, _) = listener.accept().await?;
+            let (stream, peer) = listener.accept().await?;
             // Without it, Nagle and delayed acknowledgements put 40 ms gaps into streams.
             stream.set_nodelay(true)?;
-            Ok(Stream::Tcp(stream))
+            Ok(Stream::Tcp(stream, peer.ip()))
         }
         Bound::Unix(listener, _) => Ok(Stream::Unix(listener.accept().await?.0)),
     }
@@ -178,9 +178,10 @@ async fn accept(bound: &Bound) -> io::Result<Stream> {
 /// One client connection.
 struct Connection {
     gate: Arc<Gate>,
-    peer: Option<IpAddr>,
     drain: Drain,
-    /// Requests begun and requests answered; both only grow.
+    /// Where the client is; `None` on a Unix socket.
+    peer: Option<IpAddr>,
+    /// Requests begun and requests answered or left by their client; both only grow.
     started: Arc<Activity>,
 }
 
@@ -188,6 +189,22 @@ struct Connection {
 struct Activity {
     begun: AtomicU64,
     answered: AtomicU64,
+}
+
+/// One request under way: no longer owed when it is dropped, answered or not.
+struct Owed(Arc<Activity>);
+
+impl Owed {
+    fn begin(activity: &Arc<Activity>) -> Self {
+        activity.begun.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.0.answered.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Connection {
@@ -222,13 +239,13 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let activity = Arc::clone(&self.started);
-        let (gate, peer) = (Arc::clone(&self.gate), self.peer);
+        let gate = Arc::clone(&self.gate);
+        let peer = self.peer;
         let service = service_fn(move |request: Request<Incoming>| {
-            let (gate, activity) = (Arc::clone(&gate), Arc::clone(&activity));
+            let (gate, owed) = (Arc::clone(&gate), Owed::begin(&activity));
             async move {
-                activity.begun.fetch_add(1, Ordering::Relaxed);
                 let reply = gate.answer(request, peer).await;
-                activity.answered.fetch_add(1, Ordering::Relaxed);
+                drop(owed);
                 Ok::<_, Infallible>(reply)
             }
         });
@@ -294,7 +311,7 @@ impl Connection {
     async fn no_first_request(&self) {
         sleep(self.gate.bounds.header_timeout).await;
         if self.started.begun.load(Ordering::Relaxed) > 0 {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::exchange::Reply;
 use crate::audit::Action;
 use crate::docket::Docket;
+use crate::id::ModelId;
 use crate::pipeline::Asked;
 use crate::quota::{Gauge, Standing};
 use crate::reason::Reason;
@@ -46,7 +47,7 @@ pub(super) const fn refusal_of(asked: &Asked) -> Option<Reason> {
 pub(super) fn answer(docket: &Docket, asked: &Asked) -> Reply {
     let value = match asked {
         Asked::Models(models) => {
-            let names = models.iter().map(|model| model.as_str());
+            let names = models.iter().map(ModelId::as_str);
             if docket.dialect == Dialect::Anthropic { anthropic_models(names) } else { openai_models(names) }
         }
         Asked::Check { refused, score, reasons } => check(docket, *refused, *score, reasons),

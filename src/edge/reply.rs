@@ -81,7 +81,9 @@ fn error_value(docket: &Docket, reason: Reason) -> serde_json::Value {
         }}),
         Dialect::Anthropic => json!({
             "type": "error",
-            "error": {"type": anthropic_type(status(reason)), "message": message},
+            "error": {
+                "type": anthropic_type(status(reason)), "message": message, "details": {"error_code": reason.code()},
+            },
             "request_id": docket.request_id.as_str(),
         }),
     }
@@ -93,7 +95,7 @@ fn message(docket: &Docket, reason: Reason) -> String {
 }
 
 /// OpenAI's `type` words by status.
-fn openai_type(status: StatusCode) -> &'static str {
+const fn openai_type(status: StatusCode) -> &'static str {
     match status.as_u16() {
         401 => "authentication_error",
         403 => "permission_error",
@@ -104,7 +106,7 @@ fn openai_type(status: StatusCode) -> &'static str {
 }
 
 /// Anthropic's error types by status (API reference, "Errors").
-fn anthropic_type(status: StatusCode) -> &'static str {
+const fn anthropic_type(status: StatusCode) -> &'static str {
     match status.as_u16() {
         401 => "authentication_error",
         403 => "permission_error",
@@ -121,6 +123,10 @@ fn anthropic_type(status: StatusCode) -> &'static str {
 /// The headers by which every answer to an identified request says what was decided and where it is recorded.
 pub(super) fn sign(headers: &mut HeaderMap, docket: &Docket, decision: &'static str, reason: Option<Reason>) {
     put(headers, "x-request-id", docket.request_id.as_str());
+    if docket.dialect == Dialect::Anthropic {
+        // Where Anthropic's SDKs look; an upstream's own would name another request.
+        put(headers, "request-id", docket.request_id.as_str());
+    }
     put(headers, "x-correlation-id", docket.correlation_id.as_str());
     headers.insert(HeaderName::from_static("x-portcullis-decision"), HeaderValue::from_static(decision));
     if let Some(reason) = reason {
@@ -166,9 +172,9 @@ pub(super) fn put(headers: &mut HeaderMap, name: &'static str, text: &str) {
 mod tests {
     use std::time::Duration;
 
-    use http::Method;
+    use http::{HeaderMap, HeaderValue, Method};
 
-    use super::{refusal_body, refusal_event, status, whole_seconds};
+    use super::{refusal_body, refusal_event, sign, status, whole_seconds};
     use crate::clock::Moment;
     use crate::docket::Docket;
     use crate::id::{CorrelationId, RequestId};
@@ -210,7 +216,22 @@ mod tests {
         let anthropic: serde_json::Value =
             serde_json::from_slice(&refusal_body(&docket(Dialect::Anthropic), Reason::RequestLimit)).unwrap();
         assert_eq!(anthropic["error"]["type"], "rate_limit_error");
+        assert_eq!(anthropic["error"]["details"]["error_code"], "request_limit");
         assert!(anthropic["error"]["message"].as_str().unwrap().contains("[request_limit]"));
+    }
+
+    #[test]
+    fn each_dialect_finds_the_request_id_where_its_sdk_looks() {
+        let signed = |dialect| {
+            let mut headers = HeaderMap::new();
+            headers.insert("request-id", HeaderValue::from_static("of-the-upstream"));
+            sign(&mut headers, &docket(dialect), "allow", None);
+            headers
+        };
+        assert_eq!(signed(Dialect::OpenAi)["x-request-id"], "req-1");
+        let anthropic = signed(Dialect::Anthropic);
+        assert_eq!(anthropic["x-request-id"], "req-1");
+        assert_eq!(anthropic["request-id"], "req-1");
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl fmt::Debug for Certificates {
 #[derive(Debug, thiserror::Error)]
 pub enum BadTls {
     /// A file is missing or unreadable.
-    #[error("TLS: cannot read `{file}`: {why}")]
+    #[error("TLS: cannot read `{file}`: {why}; `tls` under `listen` names it, and this user must be able to read it")]
     Unreadable {
         /// Which file.
         file: String,
@@ -44,7 +44,7 @@ pub enum BadTls {
         why: std::io::Error,
     },
     /// A file is not what it should be.
-    #[error("TLS: `{file}` has {what}")]
+    #[error("TLS: `{file}` has {what}; `tls` under `listen` names it")]
     Content {
         /// Which file.
         file: String,
@@ -52,7 +52,7 @@ pub enum BadTls {
         what: &'static str,
     },
     /// Certificate and key do not belong together, or the library refuses them.
-    #[error("TLS: the certificate and key cannot be used")]
+    #[error("TLS: the certificate and key of `tls` under `listen` cannot be used together")]
     Refused(#[source] rustls::Error),
     /// The client CA cannot verify anybody.
     #[error("TLS: the client CA cannot be used: {0}")]

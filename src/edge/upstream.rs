@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -127,11 +127,7 @@ impl Upstreams {
         let endpoint = self.endpoints.get(&sealed.permit().model().file.upstream).ok_or(NoAnswer::Failed)?;
         let deadline = endpoint.timeouts.first_byte;
         let answer = tokio::time::timeout(deadline, endpoint.send(sealed)).await.unwrap_or(Err(NoAnswer::TimedOut))?;
-        let status = answer.status();
-        // A redirect would take the caller, key in hand, to a place nobody approved; a 101 that nobody asked for
-        // would be a tunnel; a body with two lengths is two answers.
-        let foreign = status.is_redirection() || status.is_informational();
-        if foreign || !headers::length_is_plain(answer.headers()) { Err(NoAnswer::Failed) } else { Ok(answer) }
+        if may_pass(answer.status(), answer.headers()) { Ok(answer) } else { Err(NoAnswer::Failed) }
     }
 }
 
@@ -257,6 +253,14 @@ fn tls(name: &UpstreamId, upstream: &Upstream) -> Result<rustls::ClientConfig, B
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
+/// Whether an answer with this head may be passed on. A redirect would take the caller, key in hand, to a place nobody
+/// approved; a 101 that nobody asked for would be a tunnel; with both a length and a transfer coding one of the two is
+/// a lie, and another coding than `chunked` is one that nobody undoes (RFC 9112 section 6.3).
+fn may_pass(status: StatusCode, head: &HeaderMap) -> bool {
+    let is_elsewhere = status.is_redirection() || status.is_informational();
+    !is_elsewhere && headers::is_framed_once(head)
+}
+
 /// The whole chain of an error on one line: the client's own errors name the place, not the content.
 fn chain(fault: &dyn Error) -> String {
     let mut text = fault.to_string();
@@ -271,7 +275,23 @@ fn chain(fault: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::target;
+    use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+    use super::{may_pass, target};
+
+    fn passes(status: u16, lines: &[(&'static str, &'static str)]) -> bool {
+        let head = lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        may_pass(StatusCode::from_u16(status).unwrap(), &head.collect::<HeaderMap>())
+    }
+
+    #[test]
+    fn an_answer_that_leads_elsewhere_or_is_framed_twice_is_not_passed_on() {
+        let (length, chunked) = (("content-length", "4"), ("transfer-encoding", "chunked"));
+        assert!(passes(200, &[length]) && passes(200, &[chunked]) && passes(500, &[]));
+        assert!(!passes(307, &[length]));
+        assert!(!passes(101, &[]));
+        assert!(!passes(200, &[length, chunked]));
+    }
 
     #[test]
     fn the_path_of_the_base_url_is_kept_as_a_prefix() {

@@ -1,157 +1,95 @@
-//! A small registry, for the tests of the gate and of the rooms after it.
+//! A small registry and calls for it, for the tests of the gate and of the rooms after it.
+//!
+//! Both are made as the gate makes them: the registry of policy files, the calls of bytes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use crate::call::PromptClaim;
-use crate::config::policy::{
-    Algorithm, Limits, LimitsOverride, ModelFile, Profile, PromptFile, PromptMode, Rate, RiskLevel, RiskMode,
-    RiskOverride, RuleAction, RuleEntry, RuleScope, Status, TenantFile,
-};
-use crate::governance::prompts::Template;
-use crate::governance::rules::{RuleSource, Rules};
-use crate::governance::{Model, Prompt, Snapshot, Tenant};
-use crate::id::{
-    Digest, Environment, ModelId, ModelVersion, OrganizationId, ProfileId, PromptId, Revision, RuleId, TenantId,
-    UpstreamId,
-};
-use crate::identity::Keyring;
-use crate::speech::Operation;
+use serde_json::json;
 
-pub(crate) const TEMPLATE: &str = "You are the support assistant of {{company}}. Answer politely.\n";
+use crate::call::{Call, PromptClaim};
+use crate::governance::Snapshot;
+
 pub(crate) const FILLED: &str = "You are the support assistant of Acme. Answer politely.";
 
-pub(crate) fn model(name: &str, version: &str, status: Status) -> ModelFile {
-    ModelFile {
-        model: ModelId::parse(name).unwrap(),
-        version: ModelVersion::parse(version).unwrap(),
-        upstream: UpstreamId::parse("sim").unwrap(),
-        upstream_model: None,
-        aliases: Vec::new(),
-        operations: None,
-        status,
-        risk_level: RiskLevel::Limited,
-        external: false,
-        owner: None,
-        max_output_tokens: None,
-        environments: None,
-        price: None,
-        evaluations: Vec::new(),
-        approval: None,
-        notes: BTreeMap::new(),
+/// Every model version: name, version, status, and what its file says besides.
+const MODELS: [(&str, &str, &str, &str); 12] = [
+    ("chatty", "1", "approved", "{}"),
+    ("embedder", "1", "approved", r#"{"operations": ["embeddings"]}"#),
+    ("pending-one", "1", "pending", "{}"),
+    ("forbidden", "1", "approved", r#"{"risk_level": "unacceptable"}"#),
+    ("versioned", "3", "pending", r#"{"aliases": ["versioned-3"]}"#),
+    ("versioned", "2", "approved", r#"{"operations": ["chat"]}"#),
+    ("versioned", "1", "approved", r#"{"aliases": ["versioned-1"]}"#),
+    ("staged", "2", "approved", r#"{"environments": ["staging"]}"#),
+    ("staged-pending", "2", "retired", r#"{"environments": ["prod"]}"#),
+    ("staged-pending", "1", "approved", r#"{"environments": ["staging"]}"#),
+    ("pinned", "1", "approved", r#"{"upstream_model": "pinned-2024"}"#),
+    ("not-listed", "1", "approved", "{}"),
+];
+
+/// Every prompt version: name, version, status, template.
+const PROMPTS: [(&str, u32, &str, &str); 4] = [
+    ("support-triage", 2, "pending", "You are the bold support assistant of {{company}}.\n"),
+    ("support-triage", 1, "approved", "You are the support assistant of {{company}}. Answer politely.\n"),
+    ("wide", 1, "approved", "You are {{anything}}"),
+    ("draft", 1, "draft", "Draft."),
+];
+
+/// Every tenant: name, environment, prompt mode.
+const TENANTS: [(&str, Option<&str>, &str); 4] = [
+    ("acme", Some("prod"), "optional"),
+    ("off", Some("prod"), "off"),
+    ("strict", Some("prod"), "required"),
+    ("nowhere", None, "optional"),
+];
+
+/// The registry, with these rules: name, expression, action. Each tenant has 10 requests and 10,000 tokens a minute,
+/// and may use every model but `not-listed`.
+pub(crate) fn snapshot(rules: &[(&str, &str, &str)]) -> Arc<Snapshot> {
+    let mut files = Vec::new();
+    for (model, version, status, more) in MODELS {
+        let mut says: serde_json::Value = serde_json::from_str(more).unwrap();
+        for (name, value) in [("model", model), ("version", version), ("status", status), ("upstream", "sim")] {
+            says[name] = json!(value);
+        }
+        files.push((format!("models/{model}@{version}.yaml"), says));
     }
-}
-
-pub(crate) fn prompt(name: &str, version: u32, status: Status, template: &str) -> Arc<Prompt> {
-    Arc::new(Prompt {
-        template: Template::parse(template).unwrap(),
-        file: PromptFile {
-            prompt: PromptId::parse(name).unwrap(),
-            version,
-            status,
-            author: "dana".to_owned(),
-            change_reason: "first".to_owned(),
-            template: template.to_owned(),
-            approval: None,
-        },
-    })
-}
-
-pub(crate) fn tenant(name: &str, environment: Option<&str>, models: &[&str], prompts: PromptMode) -> Arc<Tenant> {
-    let models: Vec<ModelId> = models.iter().map(|name| ModelId::parse(name).unwrap()).collect();
-    let n = NonZeroU32::new(10).unwrap();
-    let rate = Rate { per_minute: n, burst: n, algorithm: Algorithm::SlidingWindow };
-    let tokens = NonZeroU32::new(10_000).unwrap();
-    Arc::new(Tenant {
-        models: models.iter().cloned().collect::<HashSet<_>>(),
-        limits: Limits {
-            requests: rate,
-            tokens: Some(Rate { per_minute: tokens, burst: tokens, ..rate }),
-            concurrent: None,
-        },
-        profile: Arc::new(Profile {
-            profile: ProfileId::parse("default").unwrap(),
-            weights: BTreeMap::new(),
-            block_at: 50,
-            approve_at: 101,
-            mode: RiskMode::Enforce,
-            actions: BTreeMap::new(),
-        }),
-        file: TenantFile {
-            tenant: TenantId::parse(name).unwrap(),
-            organization: Some(OrganizationId::parse("acme-bank").unwrap()),
-            environment: environment.map(|name| Environment::parse(name).unwrap()),
-            keys: Vec::new(),
-            models,
-            prompts,
-            limits: LimitsOverride::default(),
-            risk: RiskOverride::default(),
-        },
-    })
-}
-
-pub(crate) fn rule(name: &str, when: &str, then: RuleAction) -> RuleEntry {
-    let (name, scope) = (RuleId::parse(name).unwrap(), RuleScope::default());
-    RuleEntry { name, description: None, active: true, scope, when: when.to_owned(), then, reason: None }
-}
-
-pub(crate) fn snapshot(rules: &[RuleEntry]) -> Arc<Snapshot> {
-    let environments = |name: &str| Some(BTreeSet::from([Environment::parse(name).unwrap()]));
-    let all = "chatty embedder pending-one forbidden versioned staged staged-pending pinned";
-    let mut models: HashMap<ModelId, Vec<Arc<Model>>> = HashMap::new();
-    for file in [
-        model("chatty", "1", Status::Approved),
-        ModelFile {
-            operations: Some(BTreeSet::from([Operation::Embeddings])),
-            ..model("embedder", "1", Status::Approved)
-        },
-        model("pending-one", "1", Status::Pending),
-        ModelFile { risk_level: RiskLevel::Unacceptable, ..model("forbidden", "1", Status::Approved) },
-        model("versioned", "3", Status::Pending),
-        ModelFile { operations: Some(BTreeSet::from([Operation::Chat])), ..model("versioned", "2", Status::Approved) },
-        model("versioned", "1", Status::Approved),
-        ModelFile { environments: environments("staging"), ..model("staged", "2", Status::Approved) },
-        ModelFile { environments: environments("prod"), ..model("staged-pending", "2", Status::Retired) },
-        ModelFile { environments: environments("staging"), ..model("staged-pending", "1", Status::Approved) },
-        ModelFile { upstream_model: Some("pinned-2024".to_owned()), ..model("pinned", "1", Status::Approved) },
-        model("not-listed", "1", Status::Approved),
-    ] {
-        models.entry(file.model.clone()).or_default().push(Arc::new(Model { file }));
+    for (prompt, version, status, template) in PROMPTS {
+        let says = json!({
+            "prompt": prompt, "version": version, "status": status, "author": "dana", "change_reason": "first",
+            "template": template,
+        });
+        files.push((format!("prompts/{prompt}/{version}.yaml"), says));
     }
-    let alias = |models: &mut HashMap<_, _>, name: &str, of: Arc<Model>| {
-        models.insert(ModelId::parse(name).unwrap(), vec![of]);
-    };
-    let versions = models.get("versioned").unwrap().clone();
-    alias(&mut models, "versioned-3", Arc::clone(&versions[0]));
-    alias(&mut models, "versioned-1", Arc::clone(&versions[2]));
-    let all: Vec<&str> = all.split(' ').collect();
-    let tenants = [
-        tenant("acme", Some("prod"), &all, PromptMode::Optional),
-        tenant("off", Some("prod"), &all, PromptMode::Off),
-        tenant("strict", Some("prod"), &all, PromptMode::Required),
-        tenant("nowhere", None, &all, PromptMode::Optional),
-    ];
-    let prompts = HashMap::from([
-        (
-            "support-triage".to_owned(),
-            vec![
-                prompt("support-triage", 2, Status::Pending, "You are the bold support assistant of {{company}}.\n"),
-                prompt("support-triage", 1, Status::Approved, TEMPLATE),
-            ],
-        ),
-        ("wide".to_owned(), vec![prompt("wide", 1, Status::Approved, "You are {{anything}}")]),
-        ("draft".to_owned(), vec![prompt("draft", 1, Status::Draft, "Draft.")]),
-    ]);
-    Arc::new(Snapshot {
-        revision: Revision(7),
-        digest: Digest::of(b"seven"),
-        keyring: Keyring::default(),
-        tenants: tenants.into_iter().map(|tenant| (tenant.file.tenant.clone(), tenant)).collect(),
-        models,
-        prompts,
-        rules: Rules::compile(&rules.iter().map(|entry| RuleSource { entry }).collect::<Vec<_>>()).unwrap(),
-    })
+    let models: Vec<&str> = MODELS.iter().map(|model| model.0).filter(|name| *name != "not-listed").collect();
+    for (tenant, environment, prompts) in TENANTS {
+        let mut says = json!({
+            "tenant": tenant, "organization": "acme-bank", "prompts": prompts, "models": models,
+            "limits": {
+                "requests_per_minute": {"rate": 10, "algorithm": "sliding_window"},
+                "tokens_per_minute": {"rate": 10_000, "algorithm": "sliding_window"},
+            },
+        });
+        if let Some(environment) = environment {
+            says["environment"] = json!(environment);
+        }
+        files.push((format!("tenants/{tenant}.yaml"), says));
+    }
+    let rules: Vec<_> =
+        rules.iter().map(|(name, when, then)| json!({"name": name, "when": when, "then": then})).collect();
+    files.push(("rules/rules.yaml".to_owned(), json!({"rules": rules})));
+    let files: Vec<(String, String)> = files.into_iter().map(|(path, says)| (path, says.to_string())).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    Snapshot::for_tests(&files)
+}
+
+/// A chat call of `acme` whose input is estimated as one token.
+pub(crate) fn chat(model: &str, max_output_tokens: Option<u64>) -> Call {
+    let mut body = json!({"model": model, "messages": [{"role": "user", "content": "Hey!"}]});
+    if let Some(tokens) = max_output_tokens {
+        body["max_tokens"] = json!(tokens);
+    }
+    Call::for_tests("/v1/chat/completions", &[], &body.to_string())
 }
 
 pub(crate) fn claim(name: &str, version: Option<u32>) -> PromptClaim {

@@ -1,6 +1,6 @@
 //! The policy decision point: may this tenant use this model, with this prompt, under these rules?
 //!
-//! Asks one registry [`Snapshot`] that does not change while a call is judged. [`decide`] knows the order, `models` which
+//! Asks one registry [`Snapshot`] that does not change while a call is judged. [`decide()`] knows the order, `models` which
 //! version a name leads to, `binding` and [`prompts`] which prompt a call uses, [`rules`] what policy says besides.
 
 mod binding;
@@ -65,12 +65,6 @@ impl Permit {
     #[must_use]
     pub const fn tenant(&self) -> &Arc<Tenant> {
         &self.tenant
-    }
-
-    /// The snapshot that judged.
-    #[must_use]
-    pub const fn snapshot(&self) -> &Arc<Snapshot> {
-        &self.snapshot
     }
 
     /// The bytes that may be sent: the body as judged, with the model's name as its record says.

@@ -103,8 +103,9 @@ impl Caller {
 
     /// A caller that nobody authenticated, of tenant `acme`, for the tests of later rooms.
     #[cfg(test)]
-    pub(crate) fn for_tests(arrival: Arrival) -> Self {
+    pub(crate) fn for_tests(mut arrival: Arrival) -> Self {
         let tenant = TenantId::parse("acme").expect("a name");
+        arrival.docket_mut().tenant = Some(tenant.clone());
         Self { arrival, tenant, key: KeyId::parse("k1").expect("a name"), roles: Arc::new([Role::Client]) }
     }
 }

@@ -46,12 +46,11 @@ pub enum Asked {
 }
 
 impl Pipeline {
-    pub(super) fn answer(&self, admitted: Admitted, body: Bytes) -> Result<Answer, Stopped<Refusal>> {
-        let operation = admitted.operation();
-        match operation {
-            Some(crate::speech::Operation::Models) => self.list(admitted, &body),
-            Some(crate::speech::Operation::Check) => self.check(admitted, &body),
-            _ => self.evaluate(admitted, &body),
+    pub(super) fn answer(&self, admitted: Admitted, body: &Bytes) -> Result<Answer, Stopped<Refusal>> {
+        match admitted.operation() {
+            Some(crate::speech::Operation::Models) => self.list(admitted, body),
+            Some(crate::speech::Operation::Check) => self.check(admitted, body),
+            _ => self.evaluate(admitted, body),
         }
     }
 
@@ -131,14 +130,10 @@ fn known(
     mut docket: Box<Docket>,
     snapshot: &governance::Snapshot,
 ) -> Result<(Box<Docket>, Arc<Tenant>), Stopped<Refusal>> {
-    match docket.tenant.as_ref().and_then(|tenant| snapshot.tenant(tenant)) {
-        Some(tenant) => {
-            let tenant = Arc::clone(tenant);
-            Ok((docket, tenant))
-        }
-        None => {
-            docket.checks.identity = CheckVerdict::Block;
-            Err(Stopped::new(docket, Unauthenticated::Invalid.into()))
-        }
-    }
+    let Some(tenant) = docket.tenant.as_ref().and_then(|tenant| snapshot.tenant(tenant)) else {
+        docket.checks.identity = CheckVerdict::Block;
+        return Err(Stopped::new(docket, Unauthenticated::Invalid.into()));
+    };
+    let tenant = Arc::clone(tenant);
+    Ok((docket, tenant))
 }

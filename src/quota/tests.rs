@@ -8,11 +8,10 @@ use std::time::Duration;
 use chrono::DateTime;
 
 use super::{Quota, Slot};
-use crate::call::for_tests::chat;
 use crate::clock::ManualClock;
 use crate::config::policy::{Algorithm, Limits, Rate};
 use crate::docket::{CheckVerdict, Refuses};
-use crate::governance::for_tests::snapshot;
+use crate::governance::for_tests::{chat, snapshot};
 use crate::governance::{Permit, Snapshot, decide};
 use crate::id::TenantId;
 use crate::reason::Reason;
@@ -164,7 +163,7 @@ impl House {
     }
 
     fn permit(&self, max_output_tokens: Option<u64>) -> Permit {
-        decide(&self.snapshot, chat("acme", "chatty", max_output_tokens, None)).unwrap()
+        decide(&self.snapshot, chat("chatty", max_output_tokens)).unwrap()
     }
 
     fn tokens_left(&self) -> u32 {
@@ -216,7 +215,7 @@ fn a_slot_of_another_tenant_lets_nothing_through() {
 #[test]
 fn a_denied_call_costs_a_request_and_over_the_limit_the_limit_answers() {
     let house = House::new();
-    let denied = || decide(&house.snapshot, chat("acme", "no-such", None, None)).unwrap_err();
+    let denied = || decide(&house.snapshot, chat("no-such", None)).unwrap_err();
     for _ in 0..10 {
         assert_eq!(house.quota.refuse(denied()).unwrap().why.reason(), Reason::ModelUnknown);
     }

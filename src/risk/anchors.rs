@@ -210,7 +210,9 @@ impl Rarity {
             }
         }
         for (row, n) in pairs.iter_mut().zip(single) {
-            row.iter_mut().for_each(|pair| *pair /= n);
+            for pair in row {
+                *pair /= n;
+            }
         }
         let all: f64 = single.iter().sum();
         Self { pairs, single: single.map(|n| n / all) }
@@ -236,7 +238,7 @@ impl Rarity {
 
     /// How often a bucket matches by chance. Teddy knows of each of the four bytes only which low and which high halves
     /// occur in the bucket.
-    fn of_bucket<'a>(&self, literals: impl Iterator<Item = &'a [u8]> + Clone) -> f64 {
+    fn of_bucket<'a>(&self, literals: &(impl Iterator<Item = &'a [u8]> + Clone)) -> f64 {
         (0..LOOK)
             .map(|i| {
                 let (mut low, mut high) = (0_u16, 0_u16);
@@ -258,8 +260,8 @@ impl Rarity {
         for literal in literals {
             let harm = |bucket: &Vec<Literal<O>>| {
                 let now = bucket.iter().map(look);
-                let before = if bucket.is_empty() { 0.0 } else { self.of_bucket(now.clone()) };
-                self.of_bucket(now.chain([look(&literal)])) - before
+                let before = if bucket.is_empty() { 0.0 } else { self.of_bucket(&now) };
+                self.of_bucket(&now.chain([look(&literal)])) - before
             };
             let open = buckets.iter_mut().filter(|bucket| bucket.len() < BUCKET);
             if let Some(best) = open.map(|bucket| (harm(bucket), bucket)).min_by(|(a, _), (b, _)| a.total_cmp(b)) {
@@ -277,6 +279,8 @@ fn look<O>(literal: &Literal<O>) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -285,9 +289,10 @@ mod tests {
         &["AKIA", "from now on", "sk-", "ignor", "ghp_", "gho_", "忽略", "github_pat_", "now on", "w on top"];
 
     fn places(text: &str) -> Vec<(usize, usize)> {
-        let anchors = Anchors::compile(WORDS.iter().enumerate().map(|(i, word)| (*word, i))).unwrap();
+        static ANCHORS: LazyLock<Anchors<usize>> =
+            LazyLock::new(|| Anchors::compile(WORDS.iter().enumerate().map(|(i, word)| (*word, i))).unwrap());
         let mut found = Vec::new();
-        anchors.each(text.as_bytes(), |i, at, len| {
+        ANCHORS.each(text.as_bytes(), |i, at, len| {
             if text.as_bytes()[at..].get(..len).is_some_and(|here| here.eq_ignore_ascii_case(WORDS[i].as_bytes())) {
                 found.push((at, i));
             }

@@ -34,7 +34,7 @@ impl Class {
     }
 }
 
-/// A type of finding: its name, as in `docs/finding-types.md`, and its class.
+/// A type of finding: its name, which records, metrics and profiles use, and its class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FindingType {
     name: &'static str,

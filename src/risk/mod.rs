@@ -57,12 +57,6 @@ impl Assessment {
         &self.grant
     }
 
-    /// The evidence before, for the stage that holds this one.
-    #[must_use]
-    pub const fn grant_mut(&mut self) -> &mut Grant {
-        &mut self.grant
-    }
-
     /// Gives the evidence before back.
     #[must_use]
     pub fn into_grant(self) -> Grant {
@@ -141,6 +135,7 @@ fn write(docket: &mut Docket, scored: &Score, counts: &Counts) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::docket::CheckVerdict;
 
     #[test]
     fn only_hold_and_block_refuse() {

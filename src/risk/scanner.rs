@@ -119,6 +119,17 @@ mod tests {
         }
     }
 
+    /// Anchors that are read as tokens or end in other tokens' anchors: a chain of them must not be read to its end from
+    /// each of its links.
+    #[test]
+    fn a_chain_of_prefixes_makes_no_finding_of_its_links() {
+        for link in ["sk-xoxb-1", "sk-sk-", "xoxb-1xapp-1", "AKIAASIA", "ghp_gho_", "k_live_k_test_"] {
+            let mut findings = Findings::new();
+            SCANNER.scan(&link.repeat(500), &mut findings);
+            assert!(findings.list().len() <= 1, "{link}");
+        }
+    }
+
     #[test]
     fn an_empty_text_has_no_findings() {
         let mut findings = Findings::new();

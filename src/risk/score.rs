@@ -6,14 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::finding::EXTERNAL_MODEL;
 use crate::config::policy::{Profile, RiskAction, RiskMode};
 use crate::docket::CheckVerdict;
 use crate::reason::Reason;
 
 use super::finding::{Class, Counts, FindingType};
-
-/// The name of the fact that a model runs outside the organization, in `weights` and `actions`.
-const EXTERNAL_MODEL: &str = "external_model";
 
 /// What is known of a call that bears on its risk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use crate::docket::{Docket, Role};
+use crate::docket::Docket;
 use crate::reason::Reason;
 
 /// The label of what the registry does not know.
@@ -34,7 +34,6 @@ pub struct Metrics {
     limiter_rejections: IntCounterVec,
     risk_findings: IntCounterVec,
     role_denied: IntCounterVec,
-    fail_open: IntCounterVec,
     models_by_risk: IntGaugeVec,
     models_by_status: IntGaugeVec,
     violations: IntCounter,
@@ -53,6 +52,8 @@ pub struct Metrics {
     pub registry_age_seconds: IntGauge,
     /// Reloads that were refused.
     pub registry_reload_failures: IntCounter,
+    /// Calls let through without a check, by what failed.
+    pub fail_open: IntCounterVec,
     /// Failures of shared limit state.
     pub shared_state_failures: IntCounter,
     /// Client connections open now.
@@ -85,7 +86,6 @@ impl Metrics {
     ///
     /// # Errors
     /// When two families share a name, which is a defect.
-    #[expect(clippy::too_many_lines, reason = "a list: one line a family")]
     pub fn new() -> prometheus::Result<Self> {
         let new = Family(Registry::new());
         let stages = new.histograms(
@@ -223,11 +223,6 @@ impl Metrics {
         }
     }
 
-    /// Counts a fail-open that config names.
-    pub fn failed_open(&self, dependency: &'static str) {
-        self.fail_open.with_label_values(&[dependency]).inc();
-    }
-
     /// Shows an upstream's breaker: 0 closed, 1 half-open, 2 open.
     pub fn show_breaker(&self, upstream: &str, state: i64) {
         self.breaker_state.with_label_values(&[upstream]).set(state);
@@ -252,11 +247,6 @@ impl Metrics {
     /// When a family has no samples in a consistent shape, which is a defect.
     pub fn text(&self) -> prometheus::Result<String> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
-    }
-
-    /// Counts an act that a role does not allow.
-    pub fn role_denied(&self, _role: Option<Role>, action: &'static str) {
-        self.role_denied.with_label_values(&[action]).inc();
     }
 }
 

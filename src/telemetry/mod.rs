@@ -6,5 +6,5 @@
 mod log;
 mod metrics;
 
-pub use log::{LogFormat, start_log};
+pub use log::{BadFilter, LogFilter, LogFormat, start_log};
 pub use metrics::{Metrics, Settled};

@@ -18,6 +18,9 @@ const CONFIG = join(ROOT, 'tests', 'sdk', 'config');
 const UPSTREAM_KEY = 'sk-upstream-credential';
 const START_LIMIT_MS = 30_000;
 
+// What the developer's own shell sets for the SDK must not steer it here.
+for (const name of Object.keys(process.env)) if (/^openai_|_proxy$/i.test(name)) delete process.env[name];
+
 export const DIRECT = process.env.PORTCULLIS_DIRECT === '1';
 const BINARY = process.env.PORTCULLIS_BIN ?? join(ROOT, 'target', 'debug', 'portcullis');
 
@@ -37,15 +40,21 @@ async function freePort() {
 async function running(command, args, logPath, readyUrl, env = {}) {
   const log = await open(logPath, 'w');
   const program = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', log.fd, log.fd] });
+  // How it ended: its exit code, null after a signal, or the error that kept it from starting.
   const ended = new Promise((done) => program.once('exit', done).once('error', done));
   let isOver = false;
   ended.then(() => (isOver = true));
-  const stop = async () => {
+  const end = async () => {
     if (!isOver) program.kill('SIGTERM');
     const timer = setTimeout(() => program.kill('SIGKILL'), 15_000);
-    await ended;
+    const code = await ended;
     clearTimeout(timer);
     await log.close();
+    return code;
+  };
+  const stop = async () => {
+    const code = await end();
+    if (code !== 0) throw new Error(`${command} ${args[0]} ended with ${code} on SIGTERM\n${await tail(logPath)}`);
   };
   const deadline = Date.now() + START_LIMIT_MS;
   let last = 'no answer';
@@ -55,9 +64,11 @@ async function running(command, args, logPath, readyUrl, env = {}) {
     last = answer.status;
     await pause(30);
   }
-  await stop();
-  throw new Error(`${command} did not become ready (${last})\n${(await readFile(logPath, 'utf8')).slice(-4000)}`);
+  await end();
+  throw new Error(`${command} did not become ready (${last})\n${await tail(logPath)}`);
 }
+
+const tail = async (logPath) => (await readFile(logPath, 'utf8')).slice(-4000);
 
 /** Starts both; `stop` ends them and removes their directory. */
 export async function start() {

@@ -7,6 +7,7 @@ deselected, and pytest says how many. That is for work on the simulator, never f
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 
 import anthropic
@@ -15,6 +16,10 @@ import pytest
 
 import servers
 from servers import Gate, Upstream
+
+# What the developer's own shell sets for these SDKs must not steer them here.
+for name in [name for name in os.environ if name.upper().startswith(("OPENAI_", "ANTHROPIC_")) or name.upper().endswith("_PROXY")]:
+    del os.environ[name]
 
 KEYS: dict[str, str] = json.loads((servers.CONFIG / "keys.json").read_text())
 

@@ -15,13 +15,15 @@ CREDENTIAL = "AKIA" + "Q3ZXN7W2K5TPV4RM"
 def code_of(error: openai.APIStatusError | anthropic.APIStatusError) -> str:
     """Our reason code, after checking that every place that carries it agrees.
 
-    OpenAI's shape has `error.code`; Anthropic's has no field for it, so that it stands in the message.
+    OpenAI's shape has `error.code`. Anthropic's has `error.details.error_code`, which older SDKs do not read, so that it
+    stands in the message too.
     """
     code = error.response.headers["x-portcullis-reason"]
     if isinstance(error, openai.APIStatusError):
         assert error.code == code
         assert error.body["message"] and error.body["type"], "an OpenAI error has a message and a type"
     else:
+        assert error.error_code == code
         assert error.body["type"] == "error"
         assert code in error.body["error"]["message"]
     return code
@@ -30,7 +32,7 @@ def code_of(error: openai.APIStatusError | anthropic.APIStatusError) -> str:
 def assert_sealed(error: openai.APIStatusError | anthropic.APIStatusError) -> None:
     """A refusal names its request and its audit record, and is marked as the gate's decision."""
     headers = error.response.headers
-    assert headers["x-request-id"]
+    assert headers["x-request-id"] and error.request_id == headers["x-request-id"]
     assert headers["x-portcullis-decision"] == "block"
     origin, sequence = headers["x-portcullis-audit"].rsplit("#", 1)
     assert origin and int(sequence) >= 0

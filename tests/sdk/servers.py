@@ -31,6 +31,10 @@ class DidNotStart(Exception):
     """A program ended or stayed silent; carries the end of its log."""
 
 
+class DidNotEnd(Exception):
+    """A program did not end on SIGTERM, in time and with 0; carries the end of its log."""
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -60,7 +64,9 @@ def running(command: list[str], log: pathlib.Path, ready_url: str, env: dict[str
             except subprocess.TimeoutExpired:
                 program.kill()
                 program.wait()
-                raise DidNotStart(f"{command[0]} did not end on SIGTERM within 15 s\n{tail(log)}") from None
+                raise DidNotEnd(f"{command} did not end on SIGTERM within 15 s\n{tail(log)}") from None
+    if program.returncode != 0:
+        raise DidNotEnd(f"{command} ended with {program.returncode} on SIGTERM\n{tail(log)}")
 
 
 def await_ready(program: subprocess.Popen[bytes], url: str, log: pathlib.Path) -> None:

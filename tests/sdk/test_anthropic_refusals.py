@@ -127,6 +127,6 @@ def test_a_bad_key_is_an_authentication_error(door: str, upstream: Upstream) -> 
 
 
 def test_no_key_is_an_authentication_error(acme_claude: anthropic.Anthropic, upstream: Upstream) -> None:
-    call = message(extra_headers={"x-api-key": anthropic.Omit()})
+    call = message(extra_headers={"authorization": anthropic.Omit(), "x-api-key": anthropic.Omit()})
     error = refused(acme_claude, call, anthropic.AuthenticationError, upstream)
     assert code_of(error) == "credential_missing"

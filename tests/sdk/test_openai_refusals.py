@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 
 import openai
@@ -163,6 +164,12 @@ def test_what_has_no_rule_is_a_not_found_error(acme: openai.OpenAI, upstream: Up
 def test_a_body_that_is_not_labelled_json_is_refused(acme: openai.OpenAI, upstream: Upstream) -> None:
     call = raw("/chat/completions", b'{"model":"gpt-4o-mini","messages":[]}', content_type="text/csv")
     error = refused(acme, call, openai.APIStatusError, upstream)
+    assert (error.status_code, code_of(error)) == (415, "unsupported_encoding")
+
+
+def test_a_compressed_body_is_refused(acme: openai.OpenAI, upstream: Upstream) -> None:
+    packed = gzip.compress(b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"x"}]}')
+    error = refused(acme, raw("/chat/completions", packed, content_encoding="gzip"), openai.APIStatusError, upstream)
     assert (error.status_code, code_of(error)) == (415, "unsupported_encoding")
 
 

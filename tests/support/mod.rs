@@ -2,8 +2,9 @@
 //! directory of its own, and a plain HTTP client.
 //!
 //! Not every test file uses all of it.
-#![allow(dead_code, unreachable_pub, reason = "each test crate uses its own part of the support")]
+#![expect(dead_code, unreachable_pub, reason = "each test crate uses its own part of the support")]
 
+pub mod process;
 pub mod wire;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use portcullis::app::App;
+use portcullis::app::{App, StartFault};
 use portcullis::clock::SystemClock;
 use portcullis::config::bootstrap::Config;
 use portcullis::id::Digest;
@@ -37,7 +38,7 @@ pub struct Site {
     pub dir: TempDir,
     pub app: App,
     pub simulator: Simulator,
-    client: Client<HttpConnector, Full<Bytes>>,
+    http: Http,
 }
 
 /// An answer, read whole.
@@ -75,14 +76,13 @@ impl Site {
         let dir = policy_directory(&simulator.url());
         change(dir.path());
         let app = start(dir.path()).await;
-        let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
-        Self { dir, app, simulator, client }
+        Self { dir, app, simulator, http: Http::default() }
     }
 
     /// Asks the data plane.
     pub async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
         let base = self.app.listen();
-        send(&self.client, &format!("http://{base}{path}"), method, headers, body.into()).await
+        self.http.send(&format!("http://{base}{path}"), method, headers, body.into()).await
     }
 
     /// A chat completion as acme.
@@ -99,7 +99,7 @@ impl Site {
 
     /// Asks the admin plane.
     pub async fn admin(&self, path: &str) -> Answer {
-        send(&self.client, &format!("http://{}{path}", self.app.admin()), Method::GET, &[], Bytes::new()).await
+        self.http.send(&format!("http://{}{path}", self.app.admin()), Method::GET, &[], Bytes::new()).await
     }
 
     /// A sample of the admin plane's metrics.
@@ -131,6 +131,11 @@ impl Site {
 
 /// Starts a gate from a directory with `portcullis.yaml`, on free ports.
 pub async fn start(dir: &Path) -> App {
+    try_start(dir).await.unwrap()
+}
+
+/// The same, where it may not start.
+pub async fn try_start(dir: &Path) -> Result<App, StartFault> {
     let text = |name: &str| match name {
         "DIR" => Some(dir.display().to_string()),
         "PORT" | "ADMIN_PORT" => Some("0".to_owned()),
@@ -138,21 +143,20 @@ pub async fn start(dir: &Path) -> App {
     };
     let config = Config::load(&dir.join("portcullis.yaml"), &text, std::iter::empty())
         .unwrap_or_else(|faults| panic!("{}", faults.render(false)));
-    App::start(config, Digest::of(b"test"), Arc::new(SystemClock::new())).await.unwrap()
+    App::start(config, Digest::of(b"test"), Arc::new(SystemClock::new())).await
 }
 
 /// A directory with the acceptance set, its upstream at `upstream`.
 pub fn policy_directory(upstream: &str) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/acceptance");
-    copy(&from, dir.path());
+    let dir = acceptance_directory();
     let file = dir.path().join("portcullis.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("http://127.0.0.1:${UPSTREAM_PORT}", upstream)).unwrap();
     dir
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a directory with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -163,6 +167,27 @@ fn copy(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+/// The acceptance set in a directory of its own, not a byte of it changed.
+pub fn acceptance_directory() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/acceptance"), dir.path());
+    dir
+}
+
+/// Puts a file in its place at once, so that nobody sees half of it.
+pub fn put(path: &Path, bytes: impl AsRef<[u8]>) {
+    let draft = tempfile::NamedTempFile::new_in(path.parent().unwrap().parent().unwrap()).unwrap();
+    std::fs::write(draft.path(), bytes).unwrap();
+    draft.persist(path).unwrap();
+}
+
+/// Rewrites a file with one text in place of another, at once. The text must be there.
+pub fn edit(path: &Path, from: &str, to: &str) {
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.contains(from), "`{from}` is not in {}", path.display());
+    put(path, text.replace(from, to));
 }
 
 /// Every record of an audit directory, in order.
@@ -199,19 +224,25 @@ pub fn chat_body(model: &str, text: &str) -> Value {
     serde_json::json!({"model": model, "messages": [{"role": "user", "content": text}]})
 }
 
-async fn send(
-    client: &Client<HttpConnector, Full<Bytes>>,
-    url: &str,
-    method: Method,
-    headers: &[(&str, &str)],
-    body: Bytes,
-) -> Answer {
-    let mut request = Request::builder().method(method).uri(url);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
+/// A plain HTTP client with a pool.
+pub struct Http(Client<HttpConnector, Full<Bytes>>);
+
+impl Default for Http {
+    fn default() -> Self {
+        Self(Client::builder(TokioExecutor::new()).build(HttpConnector::new()))
     }
-    let answer = client.request(request.body(Full::new(body)).unwrap()).await.unwrap();
-    let (head, body) = answer.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    Answer { status: head.status, headers: head.headers, body }
+}
+
+impl Http {
+    /// Asks and reads the answer whole.
+    pub async fn send(&self, url: &str, method: Method, headers: &[(&str, &str)], body: Bytes) -> Answer {
+        let mut request = Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = self.0.request(request.body(Full::new(body)).unwrap()).await.unwrap();
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        Answer { status: head.status, headers: head.headers, body }
+    }
 }

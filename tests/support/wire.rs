@@ -31,13 +31,9 @@ pub async fn speak(address: &str, bytes: &[u8]) -> String {
 
 /// An HTTP/1.1 request with a body, `Connection: close`.
 pub fn request(line: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
-    let mut text = format!("{line}\r\nhost: gate\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
-    for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    text.push_str("\r\n");
-    text.push_str(body);
-    text.into_bytes()
+    let fields: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let (fields, length) = (fields.concat(), body.len());
+    format!("{line}\r\nhost: gate\r\nconnection: close\r\ncontent-length: {length}\r\n{fields}\r\n{body}").into_bytes()
 }
 
 /// An upstream that reads one request head and body a connection and answers with fixed bytes, then does `after`.
@@ -55,6 +51,7 @@ pub enum After {
 }
 
 impl Scripted {
+    #[expect(clippy::disallowed_methods, reason = "a scripted upstream ends with its test's runtime")]
     pub async fn answering(answer: &'static [u8], after: After) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,6 +1,6 @@
 //! A real process that is killed, and a real disk that is full: what was acknowledged is there after the next start.
 //!
-//! The process is this test binary, run again with only the ignored test below, in the log's directory.
+//! The process is this test binary, run again with only the first test below, told by a variable that it is the child.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -13,12 +13,11 @@ use crate::audit::verify::verify;
 use crate::audit::{Log, Unavailable};
 use crate::config::bootstrap::Durability;
 
-const CHILD: &str = "audit::tests::crash::a_child_appends_until_it_is_ended";
+const CHILD: &str = "audit::tests::crash::what_was_acknowledged_before_a_kill_is_there_after_it";
+const IS_CHILD: &str = "PORTCULLIS_TEST_APPENDS";
 
-/// Appends with eight writers and says each acknowledged sequence; ends with `failed` when the log does.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the other tests of this file run it in a process of its own"]
-async fn a_child_appends_until_it_is_ended() {
+/// The child: appends with eight writers and says each acknowledged sequence; ends with `failed` when the log does.
+async fn append_until_ended() {
     let (log, _) = Log::open(Path::new("."), settings(Durability::Group, 64), system()).unwrap();
     let log = Arc::new(log);
     let mut writers = tokio::task::JoinSet::new();
@@ -43,8 +42,10 @@ async fn a_child_appends_until_it_is_ended() {
 /// acknowledged sequence, and whether its log failed.
 fn run_child(dir: &Path, before: &str, enough: usize) -> (u64, bool) {
     let binary = std::env::current_exe().unwrap();
-    let script = format!("{before} exec '{}' --ignored --exact --nocapture {CHILD}", binary.display());
-    let mut child = Command::new("sh").args(["-c", &script]).current_dir(dir).stdout(Stdio::piped()).spawn().unwrap();
+    let script = format!("{before} exec '{}' --exact --nocapture {CHILD}", binary.display());
+    let mut shell = Command::new("sh");
+    let shell = shell.args(["-c", &script]).env(IS_CHILD, "1").current_dir(dir).stdout(Stdio::piped());
+    let mut child = shell.spawn().unwrap();
     let (mut highest, mut count, mut failed) = (0, 0, false);
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
@@ -73,6 +74,10 @@ fn start_again(dir: &Path) -> u64 {
 
 #[test]
 fn what_was_acknowledged_before_a_kill_is_there_after_it() {
+    if std::env::var_os(IS_CHILD).is_some() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        return runtime.block_on(append_until_ended());
+    }
     let dir = tempfile::tempdir().unwrap();
     for enough in [1, 13, 40, 90, 200] {
         let (acknowledged, failed) = run_child(dir.path(), "", enough);

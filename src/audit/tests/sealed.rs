@@ -24,7 +24,7 @@ fn complete(usage: Usage) -> Outcome {
     Outcome {
         end: End::Complete,
         status: Some(200),
-        seen: Seen { usage: Some(usage), bytes: 99, finished: true, failed: false },
+        seen: Seen { usage: Some(usage), bytes: 99, finished: true, ..Seen::default() },
         first_byte_after: Some(Duration::from_millis(12)),
         health: Health::Succeeded,
     }

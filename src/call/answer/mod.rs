@@ -33,7 +33,8 @@ pub struct Seen {
     pub failed: bool,
 }
 
-/// Bytes of a stream event that are not the answer: names, ids, framing. Measured on the vendors' streams.
+/// Bytes of a stream event that are not the answer: names, ids, framing. An assumption, and not measured; an
+/// estimate is marked as one wherever it is recorded.
 const EVENT_OVERHEAD: u64 = 256;
 
 impl Seen {

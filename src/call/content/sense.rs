@@ -23,12 +23,21 @@ pub(super) enum Sense {
     Origin,
     /// Inline audio, or a reference to an earlier answer's.
     Audio,
+    /// Media: a structure, or a `data:` URL.
+    Media,
     /// Something stored or remote.
     Reference,
     /// Something that can name another model, endpoint, provider or credential.
     Steering,
     /// Nothing the walk knows.
     Unknown,
+}
+
+impl Sense {
+    /// Whether a setting of this name would do more than set something.
+    pub(super) const fn governs(self) -> bool {
+        matches!(self, Self::Place | Self::Reference | Self::Steering)
+    }
 }
 
 /// What a member of exactly this name is.
@@ -39,8 +48,10 @@ pub(super) fn sense(name: &str) -> Sense {
             Sense::Label
         }
         "text" | "name" | "title" | "description" | "context" | "thinking" | "refusal" | "reasoning_content"
-        | "reasoning" | "filename" | "tool_name" | "function" | "custom" | "tool_calls" | "function_call" | "file"
-        | "input_audio" => Sense::Text,
+        | "reasoning" | "filename" | "tool_name" | "function" | "custom" | "tool_calls" | "function_call" => {
+            Sense::Text
+        }
+        "file" | "input_audio" => Sense::Media,
         "content" => Sense::Parts,
         "output" | "summary" => Sense::LooseParts,
         "input"

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use clap::Args;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, Color, ContentArrangement, Table};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::calls::{Caller, Outcome};
 use super::End;
@@ -89,18 +90,29 @@ impl Demo {
             Ok(app) => app,
             Err(fault) => return not_started(&fault),
         };
+        let log = scratch.path().join("var/audit");
         let outcomes = Caller::new(app.listen()).all().await;
         let mut end = report(&outcomes);
         if self.serve && end == End::Fine {
-            drop(say(instructions(&app)));
-            drop(tokio::signal::ctrl_c().await);
+            drop(say(instructions(&app, &log)));
+            told_to_end().await;
         }
         app.shutdown().await;
         simulator.stop().await;
-        if verified(&scratch.path().join("var/audit")) != End::Fine {
+        if verified(&log) != End::Fine {
             end = End::No;
         }
         end
+    }
+}
+
+/// Waits for Ctrl-C, or for the signal by which a supervisor ends a process.
+async fn told_to_end() {
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! { _ = tokio::signal::ctrl_c() => {}, _ = terminate.recv() => {} }
+        }
+        Err(_) => drop(tokio::signal::ctrl_c().await),
     }
 }
 
@@ -145,16 +157,19 @@ fn verified(log: &Path) -> End {
     }
 }
 
-fn instructions(app: &App) -> String {
+fn instructions(app: &App, log: &Path) -> String {
     format!(
         "\nThe gate is at http://{gate} and its admin plane at http://{admin}. Try, from another terminal:\n\n  \
          curl http://{gate}/v1/chat/completions -H 'authorization: Bearer {key}' \\\n       \
          -H 'content-type: application/json' \\\n       \
          -d '{{\"model\":\"gpt-4o-mini\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'\n\n  \
          OpenAI(base_url=\"http://{gate}/v1\", api_key=\"{key}\")\n\n  \
-         curl http://{admin}/status\n\nCtrl-C ends it.",
+         curl http://{admin}/status\n\n  portcullis audit tail --follow {log}\n\n\
+         Policies and audit log are in {scratch} until Ctrl-C ends it.",
         gate = app.listen(),
         admin = app.admin(),
         key = calls::ACME,
+        log = log.display(),
+        scratch = log.ancestors().nth(2).unwrap_or(log).display(),
     )
 }

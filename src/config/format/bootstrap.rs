@@ -251,7 +251,10 @@ impl Config {
         let shown = path.display().to_string();
         match std::fs::read(path) {
             Ok(bytes) => Self::read(path, &bytes, env, variables),
-            Err(error) => Err(Fault::of_file(shown, format!("the file cannot be read: {error}")).into()),
+            Err(error) => {
+                let fault = Fault::of_file(shown, format!("the file cannot be read: {error}"));
+                Err(fault.help("`--config FILE` names the bootstrap config").into())
+            }
         }
     }
 
@@ -331,7 +334,6 @@ impl Written {
             limits: limits?,
             workers: self.workers.and_then(|workers| usize::try_from(workers).ok()),
             drain: drain?,
-            allow_plaintext_off_loopback: plaintext,
         })
     }
 }

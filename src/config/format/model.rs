@@ -156,8 +156,6 @@ impl ApprovalWritten {
 pub struct Model {
     /// What it says.
     pub file: ModelFile,
-    /// Where the model's name stands.
-    pub model_at: Place,
     /// Where the version stands.
     pub version_at: Place,
     /// Where the upstream stands.
@@ -177,7 +175,7 @@ pub fn read(reading: &mut Reading) -> Option<Model> {
 impl Written {
     fn checked(self, reading: &mut Reading) -> Model {
         let notes = self.notes();
-        let places = (self.model.place, self.version.place, self.upstream.place, self.status.place);
+        let places = (self.version.place, self.upstream.place, self.status.place);
         let aliases_at = self.aliases.iter().map(|alias| alias.place).collect();
         let file = ModelFile {
             model: self.model.value,
@@ -197,8 +195,8 @@ impl Written {
             approval: self.approval.and_then(|approval| approval.checked(reading)),
             notes,
         };
-        let (model_at, version_at, upstream_at, status_at) = places;
-        Model { file, model_at, version_at, upstream_at, status_at, aliases_at }
+        let (version_at, upstream_at, status_at) = places;
+        Model { file, version_at, upstream_at, status_at, aliases_at }
     }
 
     fn notes(&self) -> BTreeMap<String, String> {

@@ -70,7 +70,7 @@ struct ScopeWritten {
 #[serde(rename_all = "snake_case")]
 #[schemars(extend("x-not-enforced-yet" = ["redact"]))]
 enum ActionWord {
-    /// Ends the rules with a pass.
+    /// Lets it pass. It only documents that somebody thought of the case: no rule outvotes a stricter one.
     Allow,
     /// Lets it pass and says so.
     Flag,

@@ -4,13 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Ask, Found, decide, judge};
-use crate::call::for_tests::{chat, metadata};
-use crate::call::{Fact, Metadata, PromptClaim};
-use crate::config::policy::RuleAction;
+use crate::call::{Metadata, PromptClaim};
 use crate::docket::{Binding, CheckVerdict, Refuses, Role};
-use crate::governance::for_tests::{FILLED, claim, rule, snapshot};
+use crate::governance::for_tests::{FILLED, chat, claim, snapshot};
 use crate::governance::{Snapshot, check_model, usable_models};
-use crate::id::{Digest, ModelId, Revision, RuleId, TenantId};
+use crate::id::{ModelId, RuleId, TenantId};
 use crate::reason::Reason;
 use crate::speech::{Dialect, Operation};
 
@@ -128,21 +126,19 @@ fn a_prompt_is_judged_by_the_tenants_mode() {
 #[test]
 fn every_check_says_what_it_did_and_the_later_ones_that_they_were_not_asked() {
     use CheckVerdict::{Block, Error, Flag, NotApplicable, Pass};
-    let rules = [
-        rule("no-secrets", "has(metadata.secret) && metadata.secret", RuleAction::Block),
-        rule("watch", "has(metadata.watch)", RuleAction::Flag),
-    ];
+    let rules =
+        [("no-secrets", "has(metadata.secret) && metadata.secret", "block"), ("watch", "has(metadata.watch)", "flag")];
     let snapshot = snapshot(&rules);
-    let with = |name, fact| Row { metadata: metadata([(name, fact)]), ..Row::default() };
+    let with = |facts: &str| Row { metadata: Metadata::read(facts.as_bytes()).unwrap(), ..Row::default() };
     let filled = Row { system: Some(FILLED), ..Row::default() };
     for (row, checks, named) in [
         (Row::default(), (Pass, NotApplicable, Some(Pass)), vec![]),
         (filled, (Pass, Pass, Some(Pass)), vec![]),
         (Row { model: "x", ..Row::default() }, (Block, NotApplicable, None), vec![]),
         (Row { prompt: Some(claim("x", None)), ..Row::default() }, (Pass, Block, None), vec![]),
-        (with("secret", Fact::Bool(true)), (Pass, NotApplicable, Some(Block)), vec!["no-secrets"]),
-        (with("secret", Fact::Text("true".to_owned())), (Pass, NotApplicable, Some(Error)), vec!["no-secrets"]),
-        (with("watch", Fact::Int(0)), (Pass, NotApplicable, Some(Flag)), vec!["watch"]),
+        (with(r#"{"secret":true}"#), (Pass, NotApplicable, Some(Block)), vec!["no-secrets"]),
+        (with(r#"{"secret":"true"}"#), (Pass, NotApplicable, Some(Error)), vec!["no-secrets"]),
+        (with(r#"{"watch":0}"#), (Pass, NotApplicable, Some(Flag)), vec!["watch"]),
     ] {
         let (_, found) = asked(&snapshot, &row);
         let names: Vec<&str> = found.rules.iter().flat_map(|r| &r.named).map(RuleId::as_str).collect();
@@ -164,20 +160,20 @@ fn the_list_and_the_check_say_what_a_call_would_meet() {
 #[test]
 fn a_denied_call_leaves_its_findings_in_the_docket() {
     let snapshot = snapshot(&[]);
-    let stopped = decide(&snapshot, chat("acme", "pending-one", None, None)).unwrap_err();
+    let stopped = decide(&snapshot, chat("pending-one", None)).unwrap_err();
     assert_eq!(stopped.why.reason(), Reason::ModelNotApproved);
     let docket = stopped.docket;
     assert_eq!((docket.checks.model, docket.checks.rules), (CheckVerdict::Block, CheckVerdict::NotApplicable));
     let resource = docket.resource.unwrap();
     assert_eq!((resource.id.as_str(), resource.status), ("pending-one", Some("pending")));
-    assert_eq!(docket.registry, Some((Revision(7), Digest::of(b"seven"))));
+    assert_eq!(docket.registry, Some((snapshot.revision(), snapshot.digest())));
     assert_eq!((docket.organization.unwrap().as_str(), docket.upstream), ("acme-bank", None));
 }
 
 #[test]
 fn an_unknown_model_is_recorded_only_as_far_as_it_is_a_name() {
     let snapshot = snapshot(&[]);
-    let docket = decide(&snapshot, chat("acme", "my card is 4111", None, None)).unwrap_err().docket;
+    let docket = decide(&snapshot, chat("my card is 4111", None)).unwrap_err().docket;
     assert!(docket.resource.unwrap().id.starts_with("sha256:"));
     assert_eq!(docket.model, None);
 }
@@ -185,9 +181,9 @@ fn an_unknown_model_is_recorded_only_as_far_as_it_is_a_name() {
 #[test]
 fn the_rules_that_read_risk_are_asked_with_the_score() {
     let rules = [
-        rule("watch", "true", RuleAction::Flag),
-        rule("approve", "risk.count(\"personal_data\") > 1", RuleAction::RequireApproval),
-        rule("high", "risk.score > 60 && model.name == 'chatty'", RuleAction::Block),
+        ("watch", "true", "flag"),
+        ("approve", "risk.count(\"personal_data\") > 1", "require_approval"),
+        ("high", "risk.score > 60 && model.name == 'chatty'", "block"),
     ];
     let snapshot = snapshot(&rules);
     for (score, count, denial, verdict, named) in [
@@ -195,7 +191,7 @@ fn the_rules_that_read_risk_are_asked_with_the_score() {
         (10, 2, Some(Reason::ApprovalRequired), CheckVerdict::Block, vec!["watch", "approve"]),
         (61, 0, Some(Reason::RuleDenied), CheckVerdict::Block, vec!["watch", "high"]),
     ] {
-        let mut permit = decide(&snapshot, chat("acme", "chatty", None, None)).unwrap();
+        let mut permit = decide(&snapshot, chat("chatty", None)).unwrap();
         let outcome = permit.judge_risk(score, &|_| count);
         assert_eq!(outcome.err().map(|why| why.reason()), denial);
         let docket = permit.into_docket();

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 
 use super::files::Files;
 use super::order::natural;
-use super::snapshot::{Model, Paths, Prompt, Snapshot, Tenant};
+use super::snapshot::{Model, Prompt, Snapshot, Tenant};
 use super::{locate, merge};
 use crate::config::bootstrap::Durability;
 use crate::config::fault::{Fault, Faults, Severity};
@@ -168,9 +168,8 @@ impl Desk {
     }
 
     fn snapshot(&mut self, terms: &Terms, stamp: Stamp) -> Snapshot {
-        let mut paths = Paths::default();
-        let (models, by_name) = self.models(terms, &mut paths);
-        let prompts = self.prompts(&mut paths);
+        let (models, by_name) = self.models(terms);
+        let prompts = self.prompts();
         let profiles = self.profiles();
         let organizations = self.organizations(&profiles);
         let (tenants, keyring) = self.tenants(terms, &by_name, &organizations, &profiles);
@@ -188,18 +187,17 @@ impl Desk {
             profiles,
             rules,
             people,
-            paths,
             warnings: Vec::new(),
         }
     }
 
-    fn models(&mut self, terms: &Terms, paths: &mut Paths) -> (Vec<Arc<Model>>, ByName) {
+    fn models(&mut self, terms: &Terms) -> (Vec<Arc<Model>>, ByName) {
         let read = std::mem::take(&mut self.models);
         let mut first: HashMap<(ModelId, String), usize> = HashMap::with_capacity(read.len());
         let mut by_name: ByName = HashMap::with_capacity(read.len());
         let mut aliases: Vec<(usize, Place, ModelId, Arc<Model>)> = Vec::new();
         for (file, model) in read {
-            let model::Model { file: says, model_at: _, version_at, upstream_at, status_at, aliases_at } = model;
+            let model::Model { file: says, version_at, upstream_at, status_at, aliases_at } = model;
             if !terms.upstreams.contains(says.upstream.as_str()) {
                 let known: Vec<&str> = terms.upstreams.iter().map(UpstreamId::as_str).collect();
                 let flaw = Flaw::new(upstream_at, format!("there is no upstream `{}`", says.upstream));
@@ -217,7 +215,6 @@ impl Desk {
                 self.clash(file, version_at, message, *first);
                 continue;
             }
-            paths.models.insert(key.clone(), self.path(file).to_owned());
             first.insert(key, file);
             let model = Arc::new(Model { file: says });
             for (alias, place) in model.file.aliases.iter().zip(aliases_at) {
@@ -256,15 +253,14 @@ impl Desk {
         }
     }
 
-    fn prompts(&mut self, paths: &mut Paths) -> HashMap<PromptId, Vec<Arc<Prompt>>> {
+    fn prompts(&mut self) -> HashMap<PromptId, Vec<Arc<Prompt>>> {
         let read = std::mem::take(&mut self.prompts);
         let mut by_name: HashMap<PromptId, Vec<Arc<Prompt>>> = HashMap::new();
         let mut first: HashMap<(PromptId, u32), usize> = HashMap::with_capacity(read.len());
         for (file, prompt) in read {
             let prompt::Prompt { file: says, prompt_at, version_at, template_at } = prompt;
             let place = format!("prompts/{}/{}", says.prompt, says.version);
-            let path = self.path(file).to_owned();
-            if stem(&path) != place {
+            if stem(self.path(file)) != place {
                 let flaw = Flaw::new(
                     prompt_at,
                     format!("`{}` version {} must stand in {place}.yaml", says.prompt, says.version),
@@ -277,8 +273,7 @@ impl Desk {
                 self.clash(file, version_at, message, *first);
                 continue;
             }
-            first.insert(key.clone(), file);
-            paths.prompts.insert(key, path);
+            first.insert(key, file);
             match Template::parse(&says.template) {
                 Ok(template) => {
                     by_name.entry(says.prompt.clone()).or_default().push(Arc::new(Prompt { file: says, template }));

@@ -39,6 +39,11 @@ impl Counter {
         Ok(Self { folder, last })
     }
 
+    /// The state directory.
+    pub(super) fn state(&self) -> &Path {
+        self.folder.parent().unwrap_or(&self.folder)
+    }
+
     /// The revision that `digest` has, or will have once it is stored.
     pub(super) fn revision_for(&self, digest: Digest) -> Revision {
         match self.last {

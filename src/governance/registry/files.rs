@@ -78,18 +78,25 @@ fn read(root: &Path) -> Files {
         let name = full.display().to_string();
         match metadata.and_then(|metadata| contents(full, &metadata)) {
             Ok(bytes) => files.list.push(PolicyFile { path: path.to_owned(), bytes }),
-            Err(error) => files.faults.push(Fault::of_file(name, format!("the file cannot be read: {error}"))),
+            Err(error) => {
+                let fault = Fault::of_file(name, format!("the file cannot be read: {error}"));
+                files.faults.push(fault.help("what is named .yaml here is policy: make it readable, or take it away"));
+            }
         }
     })
     .unwrap_or_else(|(path, error)| {
         let name = path.display().to_string();
-        files.faults.push(Fault::of_file(name, format!("the policy directory cannot be read: {error}")));
+        let fault = Fault::of_file(name, format!("the policy directory cannot be read: {error}"));
+        files.faults.push(fault.help("`policies` in the bootstrap config names it"));
     });
     files.list.sort_by(|a, b| a.path.cmp(&b.path));
     files
 }
 
 fn contents(path: &Path, metadata: &Metadata) -> io::Result<Vec<u8>> {
+    if metadata.is_dir() {
+        return Err(io::Error::other("it is a folder"));
+    }
     // A pipe or device would hold the reload up for ever.
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
@@ -173,8 +180,8 @@ impl Walk<'_> {
     /// Visits the policy files below `relative`.
     fn folder(&mut self, relative: &str, visit: Visit<'_>) -> Result<(), Stopped> {
         self.each(relative, &mut |path, full, metadata| {
-            let folder = metadata.as_ref().is_ok_and(Metadata::is_dir);
-            if !folder && is_yaml(full) {
+            // Folders too: where a mounted file is missing, some runtimes make a folder of its name.
+            if is_yaml(full) {
                 visit(path, full, metadata);
             }
         })

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
@@ -157,12 +157,6 @@ impl Registry {
         self.active.load_full()
     }
 
-    /// The active snapshot for a short look: cheaper than [`current`](Self::current), not to be held across an await.
-    #[must_use]
-    pub fn load(&self) -> Guard<Arc<Snapshot>> {
-        self.active.load()
-    }
-
     /// The policy directory.
     #[must_use]
     pub fn policies(&self) -> &Path {
@@ -194,7 +188,7 @@ impl Registry {
         };
         (self.prepare)(&snapshot);
         if let Err(error) = counter.store(digest) {
-            return self.reject(None, cannot_count(&self.policies, &error), now);
+            return self.reject(None, cannot_count(counter.state(), &error), now);
         }
         self.active.store(Arc::new(snapshot));
         self.troubles.lock().rejected = None;
@@ -226,5 +220,6 @@ impl Registry {
 
 fn cannot_count(at: &Path, error: &std::io::Error) -> Faults {
     let message = format!("the revision counter cannot be read or written: {error}");
-    Fault::of_file(at.display().to_string(), message).into()
+    let help = "make the state directory writable for this user, or name another in `state`";
+    Fault::of_file(at.display().to_string(), message).help(help).into()
 }

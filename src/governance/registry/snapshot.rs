@@ -55,15 +55,7 @@ pub struct Snapshot {
     pub(super) profiles: HashMap<ProfileId, Arc<Profile>>,
     pub(super) rules: Rules,
     pub(super) people: Vec<Person>,
-    pub(super) paths: Paths,
     pub(super) warnings: Vec<Fault>,
-}
-
-/// Which file says what, for those who change files. Relative to the policy directory.
-#[derive(Debug, Default)]
-pub(super) struct Paths {
-    pub(super) models: HashMap<(ModelId, String), String>,
-    pub(super) prompts: HashMap<(PromptId, u32), String>,
 }
 
 impl Snapshot {
@@ -147,17 +139,5 @@ impl Snapshot {
     #[must_use]
     pub fn warnings(&self) -> &[Fault] {
         &self.warnings
-    }
-
-    /// The file of a model version, relative to the policy directory.
-    #[must_use]
-    pub fn path_of_model(&self, model: &ModelId, version: &str) -> Option<&str> {
-        self.paths.models.get(&(model.clone(), version.to_owned())).map(String::as_str)
-    }
-
-    /// The file of a prompt version, relative to the policy directory.
-    #[must_use]
-    pub fn path_of_prompt(&self, prompt: &PromptId, version: u32) -> Option<&str> {
-        self.paths.prompts.get(&(prompt.clone(), version)).map(String::as_str)
     }
 }

@@ -1,10 +1,10 @@
 //! Names and types of a rule: a syntax tree → a program, or every fault that it has, each at its place.
 
+use crate::config::{finding, nearest};
 use crate::governance::rules::Fault;
 use crate::governance::rules::program::Expr;
 use crate::governance::rules::syntax::{Comparison, Kind, Syntax, parse};
-use crate::governance::rules::variables::{Line, TABLE, Type, find, nearest};
-use crate::id::is_plain_name;
+use crate::governance::rules::variables::{Line, TABLE, Type, find};
 
 /// Longest rule, in bytes.
 pub(super) const LONGEST_SOURCE: usize = 4 * 1024;
@@ -15,8 +15,6 @@ pub(super) struct Checked {
     pub(super) program: Expr,
     /// Whether it reads anything of `risk`.
     pub(super) needs_risk: bool,
-    /// The names it counts findings by.
-    pub(super) counted: Vec<Box<str>>,
 }
 
 /// Compiles `source`.
@@ -28,9 +26,7 @@ pub(super) fn compile(source: &str) -> Result<Checked, Vec<Fault>> {
     let mut checker = Checker::default();
     let program = checker.bool(&tree, "a rule");
     match program {
-        Some(program) if checker.faults.is_empty() => {
-            Ok(Checked { program, needs_risk: checker.needs_risk, counted: checker.counted })
-        }
+        Some(program) if checker.faults.is_empty() => Ok(Checked { program, needs_risk: checker.needs_risk }),
         Some(_) | None => Err(checker.faults),
     }
 }
@@ -39,7 +35,6 @@ pub(super) fn compile(source: &str) -> Result<Checked, Vec<Fault>> {
 struct Checker {
     faults: Vec<Fault>,
     needs_risk: bool,
-    counted: Vec<Box<str>>,
 }
 
 /// A checked part: its program, its type, and all the words it can be, where they are few.
@@ -150,17 +145,32 @@ impl Checker {
                 Some(Part::new(Expr::IsDeclared(key.as_str().into()), Type::Bool))
             }
             ("has", _) => self.fault(at, "`has` takes one name"),
-            ("risk.count", [Syntax { kind: Kind::Text(name), .. }]) if is_plain_name(name) => {
-                self.needs_risk = true;
-                self.counted.push(name.as_str().into());
-                Some(Part::new(Expr::Count(name.as_str().into()), Type::Int))
-            }
+            ("risk.count", [Syntax { kind: Kind::Text(name), at }]) => self.count(*at, name),
             ("risk.count", _) => {
                 self.fault(at, "`risk.count` takes the name of one finding type or class, as a string")
             }
             _ => {
                 let meant = meant(&written, ["has", "risk.count"].into_iter());
                 self.fault(at, format!("`{written}` is not a function that rules know{meant}"))
+            }
+        }
+    }
+
+    /// A word that findings are counted by. One that can never be found would make a rule that never applies.
+    fn count(&mut self, at: usize, word: &str) -> Option<Part> {
+        self.needs_risk = true;
+        let shown = word.escape_debug();
+        match finding::canonical(word) {
+            Some(finding::EXTERNAL_MODEL) => {
+                self.fault(at, "`external_model` is found in no text: ask `model.external`")
+            }
+            Some(word) => Some(Part::new(Expr::Count(word), Type::Int)),
+            None if finding::is_later(word) => {
+                self.fault(at, format!("`{shown}` is not detected by this build yet, so it cannot be counted"))
+            }
+            None => {
+                let known = finding::CLASSES.into_iter().chain(finding::TYPES);
+                self.fault(at, format!("`{shown}` is no finding type or class{}", meant(word, known)))
             }
         }
     }
@@ -247,5 +257,6 @@ fn join(path: &[(&str, usize)]) -> String {
 }
 
 fn meant<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> String {
-    nearest(word, candidates).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
+    let candidates: Vec<&str> = candidates.collect();
+    nearest::to(word, &candidates).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
 }

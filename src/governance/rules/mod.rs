@@ -82,7 +82,6 @@ struct Rule {
     scope: Scope,
     program: program::Expr,
     action: RuleAction,
-    counted: Vec<Box<str>>,
 }
 
 impl Rules {
@@ -101,7 +100,6 @@ impl Rules {
                         scope: Scope::of(&entry.scope),
                         program: checked.program,
                         action: entry.then,
-                        counted: checked.counted,
                     });
                 }
                 Ok(_inactive) => {}
@@ -113,11 +111,6 @@ impl Rules {
             }
         }
         if faults.is_empty() { Ok(Self { gate: gate.into(), risk: risk.into() }) } else { Err(faults) }
-    }
-
-    /// The names by which active rules count findings, for whoever knows which names there are.
-    pub fn counted(&self) -> impl Iterator<Item = (&RuleId, &str)> {
-        self.risk.iter().flat_map(|rule| rule.counted.iter().map(|name| (&rule.name, &**name)))
     }
 
     /// Whether a phase has no rule at all.

@@ -16,7 +16,7 @@ pub(super) enum Expr {
     Has(Variable),
     Declared(Box<str>),
     IsDeclared(Box<str>),
-    Count(Box<str>),
+    Count(&'static str),
     Not(Box<Expr>),
     Negate(Box<Expr>),
     All(Box<[Expr]>),

@@ -37,6 +37,7 @@ detector!(
         concat!("AWS_SECRET_ACCESS_KEY=«dkDFk6fCMX8mXk4EVAWf", "YV2kJeC4r3uNTCRh/tb1» status=401"),
         concat!("{ \"secretAccessKey\": \"«pv5zi4eqDrJlAibSsFra", "W8AlY6pBk61PQQCCnz0q»\" }"),
         concat!("export aws secret key='«AoWshUrT5klSfzg4HR1V", "jiwmWU4brE1gH9hR7+3e»'"),
+        concat!("my AWS secret access key is «AoWshUrT5klSfzg4HR1V", "jiwmWU4brE1gH9hR7+3e», ok?"),
         "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
         "the secret access key is 5c8b10370d6cf2d25b76a81cb5d4e5bccd0ca7df",
         "client_secret=dkDFk6fCMX8mXk4EVAWfYV2kJeC4r3uNTCRhXtb1",
@@ -53,11 +54,14 @@ fn secret_access_key(site: Site<'_>) -> Option<Range<usize>> {
     if !named_aws && !named_access.take(6).eq(*b"access") {
         return None;
     }
-    let window = site.bytes(site.at..site.at + 48);
-    let assigned = window.iter().position(|b| matches!(b, b'=' | b':' | b'>'))?;
-    let gap = site.run(site.at + assigned, 8, |b| matches!(b, b'=' | b':' | b'>' | b' ' | b'"' | b'\'' | b'`' | b'\\'));
-    let end = site.run(gap, 40, base64);
-    let secret = site.bytes(gap..end);
-    (secret.len() == 40 && site.byte(end) != Some(b'=') && is_mixed(secret) && !is_placeholder(secret))
-        .then_some(gap..end)
+    let (mut from, limit) = (site.at + 6, site.at + 40);
+    while from < limit {
+        let end = site.run(from, 40, base64);
+        let secret = site.bytes(from..end);
+        if secret.len() == 40 && site.byte(end) != Some(b'=') && is_mixed(secret) && !is_placeholder(secret) {
+            return Some(from..end);
+        }
+        from = end + 1;
+    }
+    None
 }

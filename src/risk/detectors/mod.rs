@@ -34,9 +34,10 @@ pub(super) static TABLE: &[&Detector] = &[
 mod tests {
     use std::ops::Range;
 
-    use super::super::finding::Findings;
+    use super::super::finding::{Class, FindingType, Findings};
     use super::super::scanner::Scanner;
     use super::*;
+    use crate::config::finding;
 
     /// Takes the marks out of `«marked» text` and says where they stood.
     fn unmark(marked: &str) -> (String, Vec<Range<usize>>) {
@@ -66,6 +67,17 @@ mod tests {
                 assert_eq!(found, expected, "{} in {text:?}", detector.kind.name());
             }
         }
+    }
+
+    #[test]
+    fn what_profiles_and_rules_may_name_is_what_is_detected() {
+        let injection = FindingType::PROMPT_INJECTION;
+        let mut detected: Vec<_> = TABLE.iter().map(|d| d.kind.name()).chain([injection.name()]).collect();
+        let mut named = finding::TYPES;
+        detected.sort_unstable();
+        named.sort_unstable();
+        assert_eq!(detected, named);
+        assert_eq!(Class::ALL.map(Class::as_str), finding::CLASSES);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use needs::Needs;
 use super::site::{Site, alnum};
 
 /// The score from which a text counts as a `prompt_injection` finding.
-pub const COUNTS_FROM: u8 = 50;
+pub(super) const COUNTS_FROM: u8 = 50;
 
 /// How many phrases a tally can hold.
 const MOST: usize = 32;
@@ -100,16 +100,18 @@ impl Phrase {
     /// Whether what stands at the site is an anchor of this phrase, letter for letter, and not denied.
     fn starts_at(&self, site: Site<'_>, len: usize) -> bool {
         let end = site.at + len;
-        let spelled = self.anchors.iter().any(|anchor| starts_with(site.bytes(site.at..end), anchor));
+        let spelled =
+            self.anchors.iter().any(|anchor| anchor.len() == len && starts_with(site.bytes(site.at..end), anchor));
         let starts = !site.byte(site.at).is_some_and(alnum) || !site.before(site.at).is_some_and(alnum);
         let ends = !self.whole || !site.byte(end).is_some_and(alnum);
         spelled && starts && ends && !(self.negatable && negated(site))
     }
 }
 
-/// Whether `text` starts with `word` (in small letters), whatever the case of its ASCII letters.
+/// Whether `text` starts with `word` (in small letters), whatever the case of its letters, ASCII or `А` to `П`.
 fn starts_with(text: &[u8], word: &str) -> bool {
-    text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes()))
+    let same = |(a, b): (&u8, u8)| a.eq_ignore_ascii_case(&b) || (*a >= 0x80 && *a | 0x20 == b | 0x20);
+    text.get(..word.len()).is_some_and(|head| head.iter().zip(word.bytes()).all(same))
 }
 
 /// What follows the last end of a sentence.
@@ -141,10 +143,11 @@ mod tests {
     use super::*;
 
     fn found(number: usize, text: &str) -> bool {
+        let phrases = Phrases::compile();
         let mut tally = Tally::default();
         for at in 0..text.len() {
             for anchor in PHRASES[number].anchors {
-                Phrases::compile().judge(number, Site { text: text.as_bytes(), at }, anchor.len(), &mut tally);
+                phrases.judge(number, Site { text: text.as_bytes(), at }, anchor.len(), &mut tally);
             }
         }
         tally.seen & (1 << number) != 0

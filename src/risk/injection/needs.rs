@@ -5,22 +5,31 @@
 pub(super) struct Needs {
     /// How many sets.
     sets: usize,
-    /// All words with the number of their set, ordered by their first byte.
+    /// All words with the number of their set, ordered by the key of their first two bytes.
     words: Vec<(&'static str, usize)>,
-    /// Where the words with each first byte stand.
-    by_first: Vec<(usize, usize)>,
+    /// Where the words with each key stand.
+    by_key: Vec<(usize, usize)>,
+}
+
+/// A key of the first two bytes, the same for both cases of a letter.
+fn key(text: &[u8]) -> u8 {
+    match text {
+        [a, b, ..] => (a | 0x20).wrapping_mul(31) ^ (b | 0x20),
+        [a] => a | 0x20,
+        [] => 0,
+    }
 }
 
 impl Needs {
     pub(super) fn compile(sets: &[&[&'static str]]) -> Self {
         let mut words: Vec<_> =
             sets.iter().enumerate().flat_map(|(i, set)| set.iter().map(move |word| (*word, i))).collect();
-        let first = |word: &str| word.bytes().next().unwrap_or_default();
-        words.sort_by_key(|(word, _)| first(word));
-        let range = |b| {
-            (words.partition_point(|(word, _)| first(word) < b), words.partition_point(|(word, _)| first(word) <= b))
+        let key_of = |word: &str| key(word.as_bytes());
+        words.sort_by_key(|(word, _)| key_of(word));
+        let range = |k| {
+            (words.partition_point(|(word, _)| key_of(word) < k), words.partition_point(|(word, _)| key_of(word) <= k))
         };
-        Self { sets: sets.len(), by_first: (0..=u8::MAX).map(range).collect(), words }
+        Self { sets: sets.len(), by_key: (0..=u8::MAX).map(range).collect(), words }
     }
 
     /// Whether each set has a word in `before` or `after`.
@@ -46,8 +55,7 @@ impl Needs {
 
     /// The sets, a bit each, that have a word with which `text` starts.
     fn sets_of(&self, text: &[u8]) -> u32 {
-        let first = text.first().map_or(0, u8::to_ascii_lowercase);
-        let (from, to) = self.by_first.get(usize::from(first)).copied().unwrap_or_default();
+        let (from, to) = self.by_key.get(usize::from(key(text))).copied().unwrap_or_default();
         let candidates = self.words.get(from..to).unwrap_or_default();
         candidates.iter().filter(|(word, _)| super::starts_with(text, word)).fold(0, |bits, (_, set)| bits | 1 << set)
     }

@@ -11,7 +11,7 @@ use crate::config::fault::Faults;
 use crate::config::policy::{Algorithm, RiskAction};
 use crate::governance::registry::Snapshot;
 use crate::governance::registry::files::{Files, PolicyFile};
-use crate::id::{ModelId, Revision, TenantId, UpstreamId};
+use crate::id::{Revision, TenantId, UpstreamId};
 
 impl Snapshot {
     /// The snapshot of these policy files (path and text), for upstreams `openai`, `anthropic` and `sim`.
@@ -71,7 +71,6 @@ fn names_and_aliases_lead_to_versions_highest_first() {
     assert_eq!(of("m-nine"), ["9"]);
     assert_eq!(of("x"), Vec::<&str>::new());
     assert_eq!(snapshot.models().len(), 3);
-    assert_eq!(snapshot.path_of_model(&ModelId::parse("m").unwrap(), "2"), Some("models/c.yml"));
 }
 
 #[test]
@@ -131,6 +130,11 @@ fn a_fault_in_an_expression_or_template_has_its_place() {
         faults(&[("rules/a.yaml", "rules:\n  - name: r\n    when: tenant.id == ??\n    then: block\n")]).len(),
         1
     );
+    let count = "rules:\n  - name: r\n    when: risk.count('CREDIT_CRAD') > 0\n    then: block\n";
+    assert_eq!(
+        faults(&[("rules/a.yaml", count)]),
+        ["p/rules/a.yaml:3:22: `CREDIT_CRAD` is no finding type or class; did you mean `CREDIT_CARD`?"]
+    );
     let template = "prompt: p\nversion: 1\nstatus: draft\nauthor: a\nchange_reason: r\ntemplate: \"hello {{x\"\n";
     let found = faults(&[("prompts/p/1.yaml", template)]);
     assert!(found[0].starts_with("p/prompts/p/1.yaml:6:11: "), "{found:?}");
@@ -181,7 +185,7 @@ fn defaults_merge_key_by_key() {
             "organizations/o.yaml",
             "organization: o\nlimits: {requests_per_minute: 6000, concurrent: 8}\nrisk: {profile: bank, block_at: 40, actions: {email: flag}}\n",
         ),
-        ("risk/bank.yaml", "profile: bank\nblock_at: 30\napprove_at: 20\nactions: {email: block, phone: block}\n"),
+        ("risk/bank.yaml", "profile: bank\nblock_at: 30\napprove_at: 20\nactions: {email: block, iban: block}\n"),
         (
             "tenants/a.yaml",
             "tenant: a\norganization: o\nlimits: {requests_per_minute: {rate: 10, algorithm: sliding_window}}\nrisk: {approve_at: 10, weights: {contact_data: 5}}\n",
@@ -196,7 +200,7 @@ fn defaults_merge_key_by_key() {
     assert_eq!(a.limits.concurrent.unwrap().get(), 8);
     assert_eq!((a.profile.block_at, a.profile.approve_at), (40, 10));
     assert_eq!(a.profile.actions["EMAIL"], RiskAction::Flag);
-    assert_eq!(a.profile.actions["PHONE"], RiskAction::Block);
+    assert_eq!(a.profile.actions["IBAN"], RiskAction::Block);
     assert_eq!((a.profile.weights["contact_data"], a.profile.weights["credential"]), (5, 90));
     let b = of("b");
     assert_eq!((b.limits.requests.per_minute.get(), b.limits.tokens, b.limits.concurrent), (100, None, None));

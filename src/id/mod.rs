@@ -2,6 +2,10 @@
 //!
 //! All are cheap to clone (shared text). What comes from a client is a [`ClaimedModel`] until the registry knows it.
 
+mod uuids;
+
+pub use uuids::{Uuids, request_uuid};
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
