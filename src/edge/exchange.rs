@@ -330,12 +330,7 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the head says in one way where the request goes and how long it is: one plain `Host` that agrees with the
-<<<<<<< HEAD
 /// target's own authority (RFC 9112 section 3.2), and one length or `chunked` alone (section 6.3).
-=======
-/// target's own authority (RFC 9112 section 3.2), and either one length or the one transfer coding that is undone here
-/// (section 6).
->>>>>>> w2-trail
 fn head_is_well_formed(head: &http::request::Parts) -> bool {
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
@@ -352,11 +347,7 @@ fn head_is_well_formed(head: &http::request::Parts) -> bool {
         (Some(target), None) => plain_authority(target.as_str()).is_some(),
         (None, _) => true,
     };
-<<<<<<< HEAD
     host_is_good && agrees && headers::length_is_plain(&head.headers)
-=======
-    host_is_good && agrees && headers::is_framed_once(&head.headers)
->>>>>>> w2-trail
 }
 
 fn plain_authority(text: &str) -> Option<Authority> {
@@ -432,18 +423,9 @@ mod tests {
         let host = ("host", "a");
         assert!(!good(Version::HTTP_11, "/", &[host, ("content-length", "1"), ("transfer-encoding", "chunked")]));
         assert!(!good(Version::HTTP_11, "/", &[host, ("content-length", "1"), ("content-length", "1")]));
-<<<<<<< HEAD
         assert!(good(Version::HTTP_11, "/", &[host, ("transfer-encoding", "chunked")]));
         for coding in ["gzip, chunked", "chunked, chunked", "gzip", "identity", "xchunked", ""] {
             assert!(!good(Version::HTTP_11, "/", &[host, ("transfer-encoding", coding)]), "{coding}");
         }
-=======
-        assert!(good(Version::HTTP_11, "/", &[host, ("transfer-encoding", "Chunked")]));
-        for coding in ["gzip, chunked", "chunked, chunked", "gzip", ""] {
-            assert!(!good(Version::HTTP_11, "/", &[host, ("transfer-encoding", coding)]), "{coding}");
-        }
-        let chunked = ("transfer-encoding", "chunked");
-        assert!(!good(Version::HTTP_11, "/", &[host, chunked, chunked]));
->>>>>>> w2-trail
     }
 }
