@@ -353,6 +353,29 @@ async fn floods_of_401_and_429_are_counted_together_with_the_right_sums_and_viol
     assert!(verify_independently(&dir.path().join("var/audit")).0);
 }
 
+#[tokio::test]
+async fn a_flood_from_one_address_does_not_hide_a_stranger_at_another() {
+    let site = Site::with(|dir| {
+        edits::replace(dir, "portcullis.yaml", "on_failure: block", "on_failure: block, flood_threshold: 1");
+    })
+    .await;
+    let stranger = post(CHAT, "pcl_k9_stranger", "", "{}");
+    let ask = async |from: [u8; 4]| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let mut line = Line::of(socket.connect(site.app.listen().parse().unwrap()).await.unwrap());
+        line.say(&stranger).await;
+        line.head().await.contains("x-portcullis-audit: ")
+    };
+    let mut others = 0;
+    for n in 1..=40 {
+        ask([127, 0, 0, 1]).await;
+        // Each comes from where nobody came from before.
+        others += u32::from(ask([127, 0, 1, n]).await);
+    }
+    assert_eq!(others, 40);
+}
+
 /// Asks a gate of its own process over a connection of its own.
 async fn ask(address: &str, request: &[u8]) -> (u16, String, Vec<u8>) {
     let mut line = Line::open(address).await;

@@ -336,6 +336,26 @@ async fn a_stream_that_breaks_off_ends_with_the_dialects_error_event() {
     }
 }
 
+#[tokio::test]
+async fn a_stream_that_ends_only_by_closing_is_whole_only_with_its_last_event() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    for (events, whole) in
+        [("data: {}\n\n", false), ("data: {}\n\ndata: [DO", false), ("data: {}\n\ndata: [DONE]\n\n", true)]
+    {
+        let (site, upstream) = site(|_| ()).await;
+        let mut client = client(&site).await;
+        client.say(post(CHAT, ACME, "", STREAMED)).await;
+        let (mut line, _, _) = upstream.called().await;
+        line.say(format!("{head}{events}")).await;
+        drop(line);
+        let (_, heard) = client.message().await;
+        let heard = String::from_utf8(heard).unwrap();
+        assert!(heard.starts_with(events), "{heard}");
+        assert_eq!(heard.contains("[upstream_failed]"), !whole, "{heard}");
+        assert_eq!(outcome(&site).await["end"], if whole { "complete" } else { "failed" });
+    }
+}
+
 /// A listener whose queue of connections is full, so that the next one gets no answer at all.
 fn deaf() -> (socket2::Socket, Vec<socket2::Socket>, std::net::SocketAddr) {
     let new = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();

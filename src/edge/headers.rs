@@ -32,6 +32,7 @@ const RESPONSE_DROPPED: [HeaderName; 15] = [
     HeaderName::from_static("anthropic-organization-id"),
 ];
 
+<<<<<<< HEAD
 /// Beginnings of names that an upstream may not use towards the caller: the gate's own words, and limits that are not
 /// the caller's.
 const RESPONSE_DROPPED_PREFIXES: [&str; 3] = ["x-portcullis-", "x-ratelimit-", "anthropic-ratelimit-"];
@@ -47,6 +48,16 @@ pub(super) fn length_is_plain(head: &HeaderMap) -> bool {
         (Some(_), Some(_)) => false,
     }
 }
+
+/// Whether nothing in the head of an answer with a body says where that body ends.
+pub(super) fn ends_by_closing(head: &HeaderMap) -> bool {
+    !head.contains_key(header::CONTENT_LENGTH) && !head.contains_key(header::TRANSFER_ENCODING)
+}
+=======
+/// How the names begin that an upstream may not use towards the caller: the gate's own words, and limits that are not the
+/// caller's.
+const OURS: [&str; 3] = ["x-portcullis-", "x-ratelimit-", "anthropic-ratelimit-"];
+>>>>>>> w2-trail
 
 /// The fields of `client` that go upstream. A field the client nominated in any `Connection` line belongs to its
 /// connection and stays here, like all that is not on the list.
@@ -76,11 +87,42 @@ pub(super) fn for_client(head: &HeaderMap) -> HeaderMap {
             out.append(name.clone(), value.clone());
         }
     }
+<<<<<<< HEAD
     out
 }
 
 fn is_dropped(name: &HeaderName) -> bool {
     RESPONSE_DROPPED.contains(name) || RESPONSE_DROPPED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
+=======
+    for name in &RESPONSE_DROPPED {
+        head.remove(name);
+    }
+    // What the gate says of a call, only the gate says.
+    let is_ours = |name: &&HeaderName| OURS.iter().any(|ours| name.as_str().starts_with(ours));
+    let ours: Vec<HeaderName> = head.keys().filter(is_ours).cloned().collect();
+    for name in ours {
+        head.remove(name);
+    }
+}
+
+/// Whether a head's transfer coding is the one that HTTP/1.1 undoes by itself; `None` where there is none. Another
+/// coding, before it or in its place, is never undone, so its bytes would be taken for what they are not.
+pub(super) fn is_chunked(head: &HeaderMap) -> Option<bool> {
+    let mut codings = head.get_all(header::TRANSFER_ENCODING).iter();
+    let first = codings.next()?;
+    Some(first.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none())
+}
+
+/// Whether nothing in the head of an answer with a body says where that body ends.
+pub(super) fn ends_by_closing(head: &HeaderMap) -> bool {
+    !head.contains_key(header::CONTENT_LENGTH) && !head.contains_key(header::TRANSFER_ENCODING)
+}
+
+/// Whether a head says in one way how long its body is (RFC 9112 section 6.3).
+pub(super) fn is_framed_once(head: &HeaderMap) -> bool {
+    let lengths = head.get_all(header::CONTENT_LENGTH).iter().count();
+    is_chunked(head).map_or(lengths <= 1, |chunked| chunked && lengths == 0)
+>>>>>>> w2-trail
 }
 
 fn nominations(head: &HeaderMap) -> impl Iterator<Item = &str> {

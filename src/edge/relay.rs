@@ -39,6 +39,8 @@ pub(super) struct Relay {
     /// What is left of a body of known length.
     left: Option<u64>,
     event_stream: bool,
+    /// Whether only the connection's close says that the body is over, as it also would when the upstream died.
+    ends_by_closing: bool,
     done: bool,
 }
 
@@ -97,6 +99,8 @@ pub(super) struct Begun {
     pub(super) watch: Watch,
     pub(super) status: u16,
     pub(super) event_stream: bool,
+    /// Neither a length nor a transfer coding (RFC 9112 section 6.3, case 8).
+    pub(super) ends_by_closing: bool,
     pub(super) first_byte_after: Duration,
     pub(super) timeouts: Timeouts,
     /// When the whole exchange has to be over.
@@ -126,6 +130,7 @@ impl Relay {
             turned: false,
             left,
             event_stream: begun.event_stream,
+            ends_by_closing: begun.ends_by_closing,
             done: false,
         };
         if left == Some(0) {
@@ -190,8 +195,12 @@ impl Relay {
         self.release()
     }
 
-    /// The upstream came to its end.
+    /// The upstream came to its end. A stream that ends by closing is over only with its dialect's last event.
     fn finish(&mut self) -> Option<Result<Frame<Bytes>, Cut>> {
+        let unfinished = |open: &Open| self.event_stream && self.ends_by_closing && !open.watch.seen(true).finished;
+        if self.open.as_deref().is_some_and(unfinished) {
+            return self.cut(Cut::Broken);
+        }
         self.done = true;
         self.settle(End::Complete, true);
         self.release()

@@ -113,7 +113,7 @@ impl Line {
         Self::of(TcpStream::connect(address).await.unwrap())
     }
 
-    fn of(stream: TcpStream) -> Self {
+    pub fn of(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         Self { stream, ahead: Vec::new() }
     }
