@@ -1,7 +1,13 @@
 //! The record of every call: one decision each, one outcome for what was forwarded, a chain that an independent
 //! checker confirms, nothing forwarded before its record is on stable storage, and a log that survives a crash.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail the test"
+)]
 
 mod support;
 
@@ -110,10 +116,10 @@ async fn both_checkers_find_a_record_that_was_changed_taken_out_or_moved() {
     let good = fs::read_to_string(&file).unwrap();
     let lines: Vec<&str> = good.lines().collect();
     let changed = good.replacen("call-1", "call-7", 1);
-    let without: String = [&lines[..2], &lines[3..]].concat().iter().map(|line| format!("{line}\n")).collect();
+    let without = [&lines[..2], &lines[3..]].concat().join("\n") + "\n";
     let mut moved = lines.clone();
     moved.swap(2, 3);
-    let moved: String = moved.iter().map(|line| format!("{line}\n")).collect();
+    let moved = moved.join("\n") + "\n";
     for (what, text) in [("changed", changed), ("taken out", without), ("moved", moved)] {
         assert_ne!(text, good);
         fs::write(&file, text).unwrap();
@@ -166,7 +172,9 @@ fn assert_like(example: &Value, record: &Value, at: &str) {
         }
         Value::String(any) if any == "?" => assert!(record.as_str().is_some_and(|text| !text.is_empty()), "{at}"),
         Value::Number(any) if any.as_i64() == Some(-1) => assert!(record.is_u64(), "{at}"),
-        _ => assert_eq!(record, example, "{at}"),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            assert_eq!(record, example, "{at}");
+        }
     }
 }
 

@@ -12,6 +12,14 @@
 //! Whatever answer carries a reason carries the address of its record, and the log has one decision at each address
 //! and one outcome for every call let through.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail the test"
+)]
+
 mod support;
 
 use std::collections::BTreeSet;
@@ -49,6 +57,7 @@ const SENT: [&str; 11] = [
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each stands in the cases by its name")]
 struct Case {
     class: String,
     name: String,
@@ -133,20 +142,17 @@ impl Case {
             return latin1(&raw).unwrap_or_else(|| raw.into_bytes());
         }
         let to = self.to.as_deref().expect("a case is `raw` or has a `to`");
-        let mut head = format!("{to} HTTP/1.1\r\nhost: gate\r\nconnection: close\r\n");
+        let mut head = vec![format!("{to} HTTP/1.1"), "host: gate".to_owned(), "connection: close".to_owned()];
         if let Some(key) = &self.key {
-            head.push_str(&format!("authorization: Bearer {}\r\n", if key == "globex" { GLOBEX } else { ACME }));
+            head.push(format!("authorization: Bearer {}", if key == "globex" { GLOBEX } else { ACME }));
         }
-        if let Some(kind) = &self.kind {
-            head.push_str(&format!("content-type: {kind}\r\n"));
-        }
-        for line in &self.head {
-            head.push_str(&format!("{}\r\n", line.replace("{ACME}", ACME)));
-        }
+        head.extend(self.kind.iter().map(|kind| format!("content-type: {kind}")));
+        head.extend(self.head.iter().map(|line| line.replace("{ACME}", ACME)));
         let body = self.body();
         let chunk = if self.chunked == Value::Bool(true) { Some(body.len() as u64) } else { self.chunked.as_u64() };
         if let Some(chunk) = chunk {
-            let mut request = latin1(&format!("{head}transfer-encoding: chunked\r\n\r\n")).expect("a head");
+            head.push("transfer-encoding: chunked\r\n\r\n".to_owned());
+            let mut request = latin1(&head.join("\r\n")).expect("a head");
             for piece in body.chunks(usize::try_from(chunk).unwrap()) {
                 request.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
                 request.extend_from_slice(piece);
@@ -156,10 +162,10 @@ impl Case {
             return request;
         }
         if !body.is_empty() || to.starts_with("POST") {
-            head.push_str(&format!("content-length: {}\r\n", body.len()));
+            head.push(format!("content-length: {}", body.len()));
         }
-        head.push_str("\r\n");
-        let mut request = latin1(&head).expect("a head");
+        head.push("\r\n".to_owned());
+        let mut request = latin1(&head.join("\r\n")).expect("a head");
         request.extend_from_slice(&body);
         request
     }
@@ -236,7 +242,7 @@ fn flaw_of_forwarded(case: &Case, sent: &[u8]) -> Option<String> {
     let (head, body) = (String::from_utf8_lossy(&sent[..end]).to_lowercase(), &sent[end + 4..]);
     let names: Vec<&str> = head.lines().skip(1).filter_map(|line| Some(line.split_once(':')?.0)).collect();
     let traced = case.head.iter().any(|line| line.starts_with("traceparent: 00-"));
-    if let Some(name) = names.iter().find(|name| !SENT.contains(name) && !(traced && **name == "traceparent")) {
+    if let Some(name) = names.iter().find(|name| !(SENT.contains(name) || traced && **name == "traceparent")) {
         return Some(format!("the field `{name}` went upstream"));
     }
     if names.iter().filter(|name| **name == "content-length").count() != 1 {
@@ -292,7 +298,7 @@ async fn class(name: &str) {
     let mut flaws = Vec::new();
     let mut addresses = Vec::new();
     for case in cases().iter().filter(|case| case.class == name) {
-        let heard = ask(&address.to_string(), case).await;
+        let heard = ask(address, case).await;
         let mut sent = Vec::new();
         while let Ok(request) = upstream.heard.try_recv() {
             sent.push(request);
@@ -426,7 +432,7 @@ async fn an_upstream_s_bad_answer_is_not_passed_on_as_a_good_one() {
         let url = upstream.url();
         let site = Site::with(|dir| point(dir, &url)).await;
         let case = cases().into_iter().find(|case| case.want == "forward" && case.class == "legit").unwrap();
-        let heard = ask(&site.app.listen().to_string(), &case).await;
+        let heard = ask(site.app.listen(), &case).await;
         assert_eq!(heard.statuses, [*status], "{name}");
         assert!(!heard.text.contains("evil"), "{name}");
         let whole = is_whole(heard.text.as_bytes()) || heard.text.ends_with("0\r\n\r\n");
@@ -446,7 +452,7 @@ x-portcullis-anything: fake\r\ncontent-length: 2\r\n\r\n{}";
     let url = upstream.url();
     let site = Site::with(|dir| point(dir, &url)).await;
     let case = cases().into_iter().find(|case| case.want == "forward" && case.class == "legit").unwrap();
-    let heard = ask(&site.app.listen().to_string(), &case).await;
+    let heard = ask(site.app.listen(), &case).await;
     assert_eq!(heard.statuses, [200]);
     assert_eq!(heard.field("x-portcullis-decision"), Some("allow"));
     assert!(!heard.text.contains("fake") && heard.field("x-portcullis-reason").is_none(), "{}", heard.text);
@@ -460,7 +466,7 @@ async fn a_deleted_audit_log_lets_nothing_through() {
     let site = Site::with(|dir| point(dir, &url)).await;
     let case = cases().into_iter().find(|case| case.want == "forward" && case.class == "legit").unwrap();
     std::fs::remove_dir_all(site.audit_dir()).unwrap();
-    let heard = ask(&site.app.listen().to_string(), &case).await;
+    let heard = ask(site.app.listen(), &case).await;
     assert_eq!(
         (heard.statuses.as_slice(), heard.field("x-portcullis-reason")),
         (&[503][..], Some("audit_unavailable"))
@@ -500,7 +506,7 @@ async fn bad_heads_without_a_credential_do_not_make_the_log_grow_without_bound()
 async fn a_method_that_is_no_method_stands_in_no_record() {
     let site = Site::open().await;
     let case = r#"{"class":"","name":"","want":"","to":"CANARYWORD /v1/models"}"#;
-    let heard = ask(&site.app.listen().to_string(), &serde_json::from_str(case).unwrap()).await;
+    let heard = ask(site.app.listen(), &serde_json::from_str(case).unwrap()).await;
     assert_eq!(heard.field("x-portcullis-reason"), Some("unsupported_operation"));
     let (_dir, records) = site.close().await;
     assert!(records.iter().all(|record| !record.to_string().contains("CANARYWORD")));
