@@ -29,6 +29,10 @@ const GATHER: usize = 16 * 1024;
 
 /// An upstream's answer on its way to the client.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "two say what answer it is, two where it stands; none goes out of here"
+)]
 pub(super) struct Relay {
     upstream: Incoming,
     /// Present until the call is settled.
