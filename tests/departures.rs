@@ -2,6 +2,7 @@
 //! never comes to its end. Nothing stays held, nobody takes a part for the whole, and the log says how it ended.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
+#![expect(clippy::similar_names, reason = "a head is what was heard first")]
 
 mod support;
 

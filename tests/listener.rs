@@ -2,6 +2,7 @@
 //! that two readers could frame in two ways.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
+#![expect(clippy::similar_names, reason = "a head is what was heard first")]
 
 mod support;
 
@@ -308,8 +309,9 @@ async fn bodies_beyond_the_common_budget_are_503_and_room_comes_back() {
     let request = post(CHAT, ACME, "", &body);
     let mut slow = client(&site).await;
     slow.say(&request[..request.len() - 1]).await;
-    let held = async || site.metric("portcullis_body_bytes ").await.unwrap() as usize;
-    eventually("the first body is held", async || (held().await == body.len() - 1).then_some(())).await;
+    let held = async || site.metric("portcullis_body_bytes ").await.unwrap();
+    let most = f64::from(u32::try_from(body.len() - 1).unwrap());
+    eventually("the first body is held", async || (held().await >= most).then_some(())).await;
     let mut second = client(&site).await;
     second.say(&request).await;
     let head = second.head().await;
@@ -317,7 +319,7 @@ async fn bodies_beyond_the_common_budget_are_503_and_room_comes_back() {
     assert!(head.contains("retry-after"), "{head}");
     slow.say(&request[request.len() - 1..]).await;
     assert_eq!(status(&slow.head().await), 200);
-    eventually("its room is free", async || (held().await == 0).then_some(())).await;
+    eventually("its room is free", async || (held().await < 1.0).then_some(())).await;
     let mut third = client(&site).await;
     third.say(&request).await;
     assert_eq!(status(&third.head().await), 200);
@@ -435,6 +437,8 @@ enum Must {
     Forward,
 }
 
+use Must::{Forward, Refuse, Same};
+
 /// Asks each trick on a connection of its own, a second request behind it, and holds what the upstream heard against it.
 async fn try_tricks(tricks: &[(&str, String, Must)]) {
     let site =
@@ -449,9 +453,9 @@ async fn try_tricks(tricks: &[(&str, String, Must)]) {
         let first = answer.get(..12).map_or(0, |line| line[9..].parse().unwrap_or(0));
         let calls = site.simulator.heard();
         let forwarded = match must {
-            Must::Refuse => 0,
-            Must::Same => usize::from(first == 200),
-            Must::Forward => 1,
+            Refuse => 0,
+            Same => usize::from(first == 200),
+            Forward => 1,
         };
         assert_eq!(calls.len(), forwarded, "{what}: {answer}");
         if forwarded == 0 {
@@ -498,7 +502,6 @@ async fn tricks_of_framing_are_refused_or_framed_anew() {
     let smuggled = String::from_utf8(post(CHAT, ACME, "", ROGUE)).unwrap();
     let hidden = good("");
     let m = smuggled.len();
-    use Must::{Forward, Refuse, Same};
     try_tricks(&[
         ("two lengths that differ", framed(&format!("content-length: {n}\r\ncontent-length: {}\r\n", n + 5), BODY), Refuse),
         ("two lengths that agree", framed(&format!("content-length: {n}\r\ncontent-length: {n}\r\n"), BODY), Same),
@@ -536,7 +539,7 @@ async fn tricks_of_framing_are_refused_or_framed_anew() {
         ("HTTP/1.0 with chunks", framed(chunked, &format!("{one}0\r\n\r\n")).replace("HTTP/1.1", "HTTP/1.0"), Refuse),
         ("a refused request with a good one as its body", format!("POST /v1/nothing HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {ACME}\r\ncontent-length: {}\r\n\r\n{hidden}", hidden.len()), Refuse),
         ("a stranger's request with a good one as its body", format!("POST {CHAT} HTTP/1.1\r\nhost: gate\r\ncontent-length: {}\r\n\r\n{hidden}", hidden.len()), Refuse),
-        ("a GET with a rogue call as its body", format!("GET /v1/models HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {ACME}\r\ncontent-length: {m}\r\n\r\n{smuggled}"), Must::Refuse),
+        ("a GET with a rogue call as its body", format!("GET /v1/models HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {ACME}\r\ncontent-length: {m}\r\n\r\n{smuggled}"), Refuse),
         ("a rogue call right behind", format!("{}{smuggled}", good("")), Forward),
         ("bare LF line ends", good("").replace("\r\n", "\n"), Same),
         ("a NUL in a value", good("x-a: a\0b\r\n"), Refuse),
@@ -554,7 +557,6 @@ async fn tricks_of_framing_are_refused_or_framed_anew() {
 
 #[tokio::test]
 async fn tricks_of_host_connection_and_upgrade_reach_nobody() {
-    use Must::{Forward, Refuse, Same};
     let host = |value: &str| good("").replacen("host: gate", value, 1);
     let target = |value: &str| good("").replacen(CHAT, value, 1);
     try_tricks(&[
@@ -584,7 +586,6 @@ async fn tricks_of_host_connection_and_upgrade_reach_nobody() {
 
 #[tokio::test]
 async fn tricks_of_path_method_and_credential_are_refused() {
-    use Must::{Forward, Refuse, Same};
     let path = |value: &str| good("").replacen(CHAT, value, 1);
     let auth = |value: &str| good("").replacen(&format!("authorization: Bearer {ACME}"), value, 1);
     let mut tricks: Vec<(&str, String, Must)> = [

@@ -2,6 +2,7 @@
 //! answer says, before a plain answer's last byte; memory stays small.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
+#![expect(clippy::similar_names, reason = "a head is what was heard first")]
 
 mod support;
 
@@ -179,7 +180,7 @@ async fn a_large_answer_passes_whole_in_little_memory() {
         let (mut line, _, _) = upstream.called().await;
         line.say(format!("HTTP/1.1 200 OK\r\n{head}\r\ntransfer-encoding: chunked\r\n\r\n")).await;
         let before = gate.memory_kib("VmHWM");
-        let piece = chunk(&[b'x'; PIECE]);
+        let piece = chunk(&vec![b'x'; PIECE]);
         let speak = async {
             for _ in 0..PIECES {
                 line.say(&piece).await;

@@ -2,6 +2,7 @@
 //! the upstream's own reaches the client.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
+#![expect(clippy::similar_names, reason = "a head is what was heard first")]
 
 mod support;
 

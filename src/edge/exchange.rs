@@ -335,7 +335,8 @@ fn plain_authority(text: &str) -> Option<Authority> {
     let authority: Authority = text.parse().ok()?;
     // What is not the host is a colon and a port, which may be empty (RFC 3986 section 3.2.3).
     let port = text.strip_prefix(authority.host())?;
-    let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
+    let is_port =
+        |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
     let plain = port.strip_prefix(':').is_none_or(is_port);
     plain.then_some(authority)
 }
