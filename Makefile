@@ -85,6 +85,7 @@ tests/node/node_modules/.package-lock.json: tests/node/package-lock.json tests/n
 packages:
 	@missing=(); \
 	command -v cc > /dev/null || missing+=(gcc libc6-dev); \
+	type -P kill > /dev/null || missing+=(procps); \
 	command -v redis-server > /dev/null || missing+=(redis-server); \
 	python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3 python3-venv); \
 	command -v node > /dev/null || missing+=(nodejs); \
@@ -95,8 +96,8 @@ packages:
 	}; \
 	(( $${#missing[@]} == 0 )) || install "$${missing[@]}"; \
 	command -v npm > /dev/null || install npm; \
-	for tool in $(CARGO) cc redis-server python3 node npm; do \
-		command -v "$$tool" > /dev/null || { echo "make: $$tool is missing and could not be installed" >&2; exit 1; }; \
+	for tool in $(CARGO) cc kill redis-server python3 node npm; do \
+		type -P "$$tool" > /dev/null || { echo "make: $$tool is missing and could not be installed" >&2; exit 1; }; \
 	done; \
 	python3 -c 'import ensurepip, venv' || { echo "make: python3 cannot make virtual environments" >&2; exit 1; }; \
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: Python 3.11 or newer is needed" >&2; exit 1; }; \

@@ -310,17 +310,28 @@ async fn admin_plane(listener: TcpListener, admin: Admin, stop: CancellationToke
 async fn tick(gate: Arc<Gate>, certificates: Option<Arc<Certificates>>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut bad_certificate = None;
     loop {
         tokio::select! { biased; () = stop.cancelled() => return, _ = ticks.tick() => {} }
         if gate.audit.flush_floods().await.is_err() {
             tracing::error!("counted refusals could not be recorded; they are kept until the audit log can take them");
         }
         match certificates.as_deref().map(Certificates::reload) {
-            Some(Ok(true)) => tracing::info!("a new certificate is in force"),
-            Some(Err(fault)) => {
-                tracing::error!(%fault, "the new certificate cannot be used; the old one stays in force");
+            Some(Ok(new)) => {
+                bad_certificate = None;
+                if new {
+                    tracing::info!("a new certificate is in force");
+                }
             }
-            Some(Ok(false)) | None => {}
+            Some(Err(fault)) => {
+                // Said once, not every second.
+                let fault = fault.to_string();
+                if bad_certificate.as_ref() != Some(&fault) {
+                    tracing::error!(%fault, "the new certificate cannot be used; the old one stays in force");
+                    bad_certificate = Some(fault);
+                }
+            }
+            None => {}
         }
     }
 }

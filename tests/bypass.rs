@@ -316,8 +316,8 @@ async fn class(name: &str) {
             flaws.push(format!("{outcomes} outcomes of {}", call["id"]));
         }
     }
-    let addressed = addresses.iter().collect::<BTreeSet<_>>().len();
-    assert_eq!(addressed, addresses.len(), "an address was given twice");
+    let different = addresses.iter().collect::<BTreeSet<_>>().len();
+    assert_eq!(different, addresses.len(), "an address was given twice");
     assert!(flaws.is_empty(), "{name}:\n{}", flaws.join("\n"));
 }
 
@@ -504,4 +504,32 @@ async fn a_method_that_is_no_method_stands_in_no_record() {
     assert_eq!(heard.field("x-portcullis-reason"), Some("unsupported_operation"));
     let (_dir, records) = site.close().await;
     assert!(records.iter().all(|record| !record.to_string().contains("CANARYWORD")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_decision_api_is_told_what_the_rules_would_tell_the_call() {
+    const RULES: &str = r#"
+rules:
+  - name: no-mini
+    when: model.name == "gpt-4o-mini"
+    then: block
+    reason: x
+  - name: no-calm-claude
+    when: model.name == "claude-sonnet-4-5" && risk.score < 10
+    then: block
+    reason: x
+"#;
+    let site = Site::with(|dir| std::fs::write(dir.join("policies/rules/more.yaml"), RULES).unwrap()).await;
+    for model in ["gpt-4o-mini", "claude-sonnet-4-5"] {
+        let answer = site.post(ACME, "/v1/check", &serde_json::json!({"model": model, "operation": "chat"})).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["allowed"]), (200, &Value::Bool(false)), "{model}");
+        assert_eq!(answer.json()["code"], "rule_denied", "{model}");
+    }
+    let other = site.post(ACME, "/v1/check", &serde_json::json!({"model": "gemini-2.5-flash"})).await;
+    assert_eq!(other.json()["allowed"], true);
+    let (_dir, records) = site.close().await;
+    let checks: Vec<_> = records.iter().filter(|record| record["data"]["action"] == "CHECK").collect();
+    assert_eq!(checks.len(), 3);
+    assert_eq!(checks[0]["data"]["checks"]["rules"], "block");
+    assert_eq!(checks[0]["data"]["rules"][0], "no-mini");
 }

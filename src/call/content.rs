@@ -182,12 +182,11 @@ impl Walk<'_> {
             Sense::Blob => self.blob(beside, name, value)?,
             Sense::Place => self.place(beside, name, value)?,
             Sense::Media if value.is_text() => self.place(beside, name, value)?,
-            Sense::Media => self.loose(source, value)?,
             Sense::Origin if value.is_text() && !is_of_type(object, "search_result") => {
                 self.place(beside, name, value)?;
             }
             Sense::Audio if present(value, "id").is_some() => return Err(reference(name)),
-            Sense::Origin | Sense::Audio => self.loose(source, value)?,
+            Sense::Media | Sense::Origin | Sense::Audio => self.loose(source, value)?,
             Sense::Reference => return Err(reference(name)),
             Sense::Steering => return Err(steering(name)),
             Sense::Unknown => {
@@ -222,7 +221,16 @@ impl Walk<'_> {
                 Sense::Place if value.text().is_some_and(|text| !is_data_url(&text)) => Err(reference(name)),
                 Sense::Free => Ok(()),
                 Sense::Unknown if fold::folds_to(&key, |folded| sense(folded).governs()) => Err(ambiguous(name)),
-                _ => Self::settings(value),
+                Sense::Label
+                | Sense::Text
+                | Sense::Parts
+                | Sense::LooseParts
+                | Sense::Blob
+                | Sense::Place
+                | Sense::Origin
+                | Sense::Audio
+                | Sense::Media
+                | Sense::Unknown => Self::settings(value),
             }
         })
     }
@@ -258,7 +266,17 @@ impl Walk<'_> {
                     Err(ambiguous(name))
                 }
                 Sense::Unknown | Sense::Place => self.place(source, name, inner),
-                _ => self.member(source, value, name, inner),
+                Sense::Label
+                | Sense::Text
+                | Sense::Parts
+                | Sense::LooseParts
+                | Sense::Free
+                | Sense::Blob
+                | Sense::Origin
+                | Sense::Audio
+                | Sense::Media
+                | Sense::Reference
+                | Sense::Steering => self.member(source, value, name, inner),
             }
         })
     }

@@ -10,6 +10,10 @@ use http_body_util::BodyExt;
 
 use crate::verdict::Intake;
 
+/// How much of a refused body is read over, and for how long.
+const MOST_LEFT_BYTES: usize = 256 * 1024;
+const LONGEST_LEAVE: Duration = Duration::from_millis(500);
+
 /// The process-wide budget for bodies in flight, in bytes. Full means `overloaded`, at once.
 #[derive(Debug, Clone)]
 pub(super) struct Budget(Arc<Room>);
@@ -94,6 +98,25 @@ where
         .unwrap_or(Err(Intake::TimedOut))
 }
 
+/// Reads what is left of a refused body and forgets it, as long as that is little and comes soon: then the connection
+/// can go on, and a client that is still sending reads its answer instead of a reset. Answers whether it came to its
+/// end.
+pub(super) async fn leave<B>(body: &mut B) -> bool
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let rest = async {
+        let mut left = MOST_LEFT_BYTES;
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
+            let Some(now) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return false };
+            left = now;
+        }
+        true
+    };
+    tokio::time::timeout(LONGEST_LEAVE, rest).await.unwrap_or(false)
+}
+
 async fn gather<B>(mut body: B, announced: Option<u64>, limit_bytes: u64, share: &mut Share) -> Result<Bytes, Intake>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -132,7 +155,7 @@ mod tests {
     use http_body::Frame;
     use http_body_util::{Full, StreamBody};
 
-    use super::{Bounds, Budget, take_in};
+    use super::{Bounds, Budget, MOST_LEFT_BYTES, leave, take_in};
     use crate::verdict::Intake;
 
     const BOUNDS: Bounds = Bounds { limit_bytes: 10, time: Duration::from_secs(1) };
@@ -169,6 +192,15 @@ mod tests {
         take_in(pieces(&["12345"]), BOUNDS, &mut held).await.unwrap();
         assert_eq!(take_in(pieces(&["1234"]), BOUNDS, &mut budget.share()).await, Err(Intake::NoRoom));
         assert_eq!(budget.used(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_body_is_read_over_when_it_is_short_and_soon_over() {
+        assert!(leave(&mut pieces(&["abc", "de"])).await);
+        let long = Full::new(Bytes::from(vec![0; MOST_LEFT_BYTES + 1]));
+        assert!(!leave(&mut { long }).await);
+        let mut stalled = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, std::io::Error>>());
+        assert!(!leave(&mut stalled).await);
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body::Body as _;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
@@ -114,7 +115,25 @@ impl Gate {
     }
 
     async fn exchange(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>, presence: Presence) -> Reply {
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
+        let waits = head.headers.contains_key(header::EXPECT);
+        let version = head.version;
+        let mut reply = self.judged(head, &mut body, peer, &presence).await;
+        // A body that was refused unread would stand before the next request of its connection.
+        let is_over = body.is_end_stream() || (!waits && body::leave(&mut body).await);
+        if !is_over && version < Version::HTTP_2 {
+            reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        reply
+    }
+
+    async fn judged(
+        &self,
+        head: http::request::Parts,
+        body: &mut Incoming,
+        peer: Option<IpAddr>,
+        presence: &Presence,
+    ) -> Reply {
         let well_formed = head_is_well_formed(&head);
         let clock = &*self.pipeline.clock;
         let mut arrival = Arrival::receive(head.method, head.uri.path(), head.uri.query(), head.headers, clock);
@@ -144,7 +163,7 @@ impl Gate {
             Err(why) => Verdict::Refuse(self.pipeline.refuse_intake(admitted, why)),
         };
         match verdict {
-            Verdict::Forward(passage) => self.forward(passage, share, &presence).await,
+            Verdict::Forward(passage) => self.forward(passage, share, presence).await,
             Verdict::Answer(answer) => self.say(answer).await,
             Verdict::Refuse(stopped) => self.refuse(stopped).await,
         }
@@ -177,14 +196,14 @@ impl Gate {
             Ok(answer) => answer,
             Err(why) => return self.no_answer(sealed, why),
         };
-        let (mut head, upstream) = answer.into_parts();
+        let (head, upstream) = answer.into_parts();
         let event_stream = is_event_stream(&head.headers);
         let ends_by_closing = head.version < Version::HTTP_2 && headers::ends_by_closing(&head.headers);
-        headers::for_client(&mut head.headers);
-        reply::sign(&mut head.headers, sealed.docket(), "allow", None);
-        put_address(&mut head.headers, sealed.address());
+        let mut shown = headers::for_client(&head.headers);
+        reply::sign(&mut shown, sealed.docket(), "allow", None);
+        put_address(&mut shown, sealed.address());
         if let Some(standing) = &standing {
-            reply::show_standing(&mut head.headers, standing);
+            reply::show_standing(&mut shown, standing);
         }
         let route = sealed.permit().call().route();
         let watch = Watch::new(route.dialect, route.operation, event_stream);
@@ -201,7 +220,7 @@ impl Gate {
         };
         let mut response = Response::new(Either::Right(Relay::new(upstream, begun)));
         *response.status_mut() = head.status;
-        *response.headers_mut() = head.headers;
+        *response.headers_mut() = shown;
         response
     }
 
@@ -209,6 +228,8 @@ impl Gate {
     fn no_answer(&self, sealed: Sealed, why: NoAnswer) -> Reply {
         let reason = why.reason();
         let mut response = refusal(sealed.docket(), reason);
+        // The decision stands as recorded: the gate let the call through, the upstream did not answer it.
+        reply::sign(response.headers_mut(), sealed.docket(), Decision::Allow.as_str(), Some(reason));
         put_address(response.headers_mut(), sealed.address());
         self.metrics.failed_after_decision(sealed.docket(), reason);
         let _settled = sealed.finish(Outcome {
@@ -298,7 +319,7 @@ fn nobody() -> Reply {
 
 fn put_address(headers: &mut HeaderMap, address: &crate::audit::Address) {
     if let Ok(value) = HeaderValue::try_from(address.to_string()) {
-        headers.insert(HeaderName::from_static("x-portcullis-audit"), value);
+        headers.insert(reply::AUDIT, value);
     }
 }
 
@@ -309,15 +330,21 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the head says in one way where the request goes and how long it is: one plain `Host` that agrees with the
+<<<<<<< HEAD
+/// target's own authority (RFC 9112 section 3.2), and one length or `chunked` alone (section 6.3).
+=======
 /// target's own authority (RFC 9112 section 3.2), and either one length or the one transfer coding that is undone here
 /// (section 6).
+>>>>>>> w2-trail
 fn head_is_well_formed(head: &http::request::Parts) -> bool {
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
     let host = first.map(|value| value.to_str().ok().and_then(plain_authority));
     let host_is_good = match (&host, second) {
         (_, Some(_)) | (Some(None), _) => false,
-        (None, None) => head.version != Version::HTTP_11,
+        // HTTP/2 says it in `:authority`; HTTP/1.1 needs the field besides an absolute target, too.
+        (None, None) if head.version == Version::HTTP_2 => head.uri.authority().is_some(),
+        (None, None) => head.version < Version::HTTP_11,
         (Some(Some(_)), None) => true,
     };
     let agrees = match (head.uri.authority(), host.flatten()) {
@@ -325,7 +352,11 @@ fn head_is_well_formed(head: &http::request::Parts) -> bool {
         (Some(target), None) => plain_authority(target.as_str()).is_some(),
         (None, _) => true,
     };
+<<<<<<< HEAD
+    host_is_good && agrees && headers::length_is_plain(&head.headers)
+=======
     host_is_good && agrees && headers::is_framed_once(&head.headers)
+>>>>>>> w2-trail
 }
 
 fn plain_authority(text: &str) -> Option<Authority> {
@@ -381,6 +412,8 @@ mod tests {
         ] {
             assert!(!good(v1, "/v1/messages", &lines), "{lines:?}");
         }
+        assert!(!good(v1, "http://gate/v1/messages", &[]));
+        assert!(!good(Version::HTTP_2, "/v1/messages", &[]));
         assert!(!good(v1, "http://evil/v1/messages", &[("host", "gate:1")]));
         assert!(!good(Version::HTTP_2, "http://gate/v1/messages", &[("host", "evil")]));
     }
@@ -399,11 +432,18 @@ mod tests {
         let host = ("host", "a");
         assert!(!good(Version::HTTP_11, "/", &[host, ("content-length", "1"), ("transfer-encoding", "chunked")]));
         assert!(!good(Version::HTTP_11, "/", &[host, ("content-length", "1"), ("content-length", "1")]));
+<<<<<<< HEAD
+        assert!(good(Version::HTTP_11, "/", &[host, ("transfer-encoding", "chunked")]));
+        for coding in ["gzip, chunked", "chunked, chunked", "gzip", "identity", "xchunked", ""] {
+            assert!(!good(Version::HTTP_11, "/", &[host, ("transfer-encoding", coding)]), "{coding}");
+        }
+=======
         assert!(good(Version::HTTP_11, "/", &[host, ("transfer-encoding", "Chunked")]));
         for coding in ["gzip, chunked", "chunked, chunked", "gzip", ""] {
             assert!(!good(Version::HTTP_11, "/", &[host, ("transfer-encoding", coding)]), "{coding}");
         }
         let chunked = ("transfer-encoding", "chunked");
         assert!(!good(Version::HTTP_11, "/", &[host, chunked, chunked]));
+>>>>>>> w2-trail
     }
 }

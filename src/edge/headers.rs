@@ -32,9 +32,32 @@ const RESPONSE_DROPPED: [HeaderName; 15] = [
     HeaderName::from_static("anthropic-organization-id"),
 ];
 
+<<<<<<< HEAD
+/// Beginnings of names that an upstream may not use towards the caller: the gate's own words, and limits that are not
+/// the caller's.
+const RESPONSE_DROPPED_PREFIXES: [&str; 3] = ["x-portcullis-", "x-ratelimit-", "anthropic-ratelimit-"];
+
+/// Whether a head says in one way how long its body is (RFC 9112 section 6): one length or `chunked` alone, or
+/// neither. hyper takes more than that, and a second reader might take it differently.
+pub(super) fn length_is_plain(head: &HeaderMap) -> bool {
+    let lengths = head.get_all(header::CONTENT_LENGTH).iter().count();
+    let mut codings = head.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => lengths <= 1,
+        (Some(coding), None) => lengths == 0 && coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// Whether nothing in the head of an answer with a body says where that body ends.
+pub(super) fn ends_by_closing(head: &HeaderMap) -> bool {
+    !head.contains_key(header::CONTENT_LENGTH) && !head.contains_key(header::TRANSFER_ENCODING)
+}
+=======
 /// How the names begin that an upstream may not use towards the caller: the gate's own words, and limits that are not the
 /// caller's.
 const OURS: [&str; 3] = ["x-portcullis-", "x-ratelimit-", "anthropic-ratelimit-"];
+>>>>>>> w2-trail
 
 /// The fields of `client` that go upstream. A field the client nominated in any `Connection` line belongs to its
 /// connection and stays here, like all that is not on the list.
@@ -53,17 +76,24 @@ pub(super) fn for_upstream(client: &HeaderMap) -> HeaderMap {
     out
 }
 
-/// Takes out of an upstream's head what must not reach the caller.
-pub(super) fn for_client(head: &mut HeaderMap) {
-    if head.contains_key(header::CONNECTION) {
-        let nominated: Vec<HeaderName> = nominations(head).filter_map(|name| HeaderName::try_from(name).ok()).collect();
-        for name in nominated {
-            // Framing is ours to write; a nomination cannot take it away.
-            if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {
-                head.remove(name);
-            }
+/// The fields of an upstream's head that may reach the caller, with room for the gate's own.
+pub(super) fn for_client(head: &HeaderMap) -> HeaderMap {
+    let mut out = HeaderMap::with_capacity(head.len() + 14);
+    let has_nominations = head.contains_key(header::CONNECTION);
+    for (name, value) in head {
+        // Framing is ours to write; a nomination cannot take it away.
+        let framing = *name == header::CONTENT_LENGTH || *name == header::CONTENT_TYPE;
+        if framing || !(is_dropped(name) || (has_nominations && is_nominated(head, name))) {
+            out.append(name.clone(), value.clone());
         }
     }
+<<<<<<< HEAD
+    out
+}
+
+fn is_dropped(name: &HeaderName) -> bool {
+    RESPONSE_DROPPED.contains(name) || RESPONSE_DROPPED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
+=======
     for name in &RESPONSE_DROPPED {
         head.remove(name);
     }
@@ -92,6 +122,7 @@ pub(super) fn ends_by_closing(head: &HeaderMap) -> bool {
 pub(super) fn is_framed_once(head: &HeaderMap) -> bool {
     let lengths = head.get_all(header::CONTENT_LENGTH).iter().count();
     is_chunked(head).map_or(lengths <= 1, |chunked| chunked && lengths == 0)
+>>>>>>> w2-trail
 }
 
 fn nominations(head: &HeaderMap) -> impl Iterator<Item = &str> {
@@ -142,7 +173,7 @@ mod tests {
 
     #[test]
     fn what_belongs_to_the_hop_does_not_reach_the_caller() {
-        let mut out = head(&[
+        let out = for_client(&head(&[
             ("connection", "x-hop, content-length"),
             ("x-hop", "1"),
             ("content-length", "5"),
@@ -150,8 +181,7 @@ mod tests {
             ("openai-organization", "org"),
             ("x-portcullis-reason", "model_unknown"),
             ("x-keep", "1"),
-        ]);
-        for_client(&mut out);
+        ]));
         let mut names: Vec<_> = out.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["content-length", "x-keep"]);

@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use prometheus::IntGauge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -137,14 +138,29 @@ pub async fn serve(bound: Bound, gate: Arc<Gate>, certificates: Option<Arc<Certi
         let connection = Connection { gate: Arc::clone(&gate), drain: drain.clone(), peer, started };
         let certificates = certificates.clone();
         drain.tasks.spawn(async move {
-            connection.gate.metrics.connections.inc();
+            let _counted = Counted::one(&connection.gate.metrics.connections);
+            let _place = place;
             match stream {
                 Stream::Tcp(stream, _) => connection.open(stream, certificates).await,
                 Stream::Unix(stream) => connection.open(stream, certificates).await,
             }
-            connection.gate.metrics.connections.dec();
-            drop(place);
         });
+    }
+}
+
+/// One in a gauge for as long as it lives, however that ends.
+struct Counted(IntGauge);
+
+impl Counted {
+    fn one(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -10,9 +10,28 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use crate::docket::Docket;
-use crate::quota::Standing;
+use crate::quota::{Gauge, Standing};
 use crate::reason::Reason;
 use crate::speech::{Dialect, Operation};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+const DECISION: HeaderName = HeaderName::from_static("x-portcullis-decision");
+const REASON: HeaderName = HeaderName::from_static("x-portcullis-reason");
+/// Where the record stands.
+pub(super) const AUDIT: HeaderName = HeaderName::from_static("x-portcullis-audit");
+/// Limit, remaining and reset of requests, then of tokens.
+const REQUESTS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-requests"),
+    HeaderName::from_static("x-ratelimit-remaining-requests"),
+    HeaderName::from_static("x-ratelimit-reset-requests"),
+];
+const TOKENS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-tokens"),
+    HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    HeaderName::from_static("x-ratelimit-reset-tokens"),
+];
 
 /// The status of a reason: the contract's table, once.
 #[must_use]
@@ -122,33 +141,28 @@ const fn anthropic_type(status: StatusCode) -> &'static str {
 
 /// The headers by which every answer to an identified request says what was decided and where it is recorded.
 pub(super) fn sign(headers: &mut HeaderMap, docket: &Docket, decision: &'static str, reason: Option<Reason>) {
-    put(headers, "x-request-id", docket.request_id.as_str());
+    put(headers, REQUEST_ID, docket.request_id.as_str());
     if docket.dialect == Dialect::Anthropic {
         // Where Anthropic's SDKs look; an upstream's own would name another request.
-        put(headers, "request-id", docket.request_id.as_str());
+        put(headers, ANTHROPIC_REQUEST_ID, docket.request_id.as_str());
     }
-    put(headers, "x-correlation-id", docket.correlation_id.as_str());
-    headers.insert(HeaderName::from_static("x-portcullis-decision"), HeaderValue::from_static(decision));
+    put(headers, CORRELATION_ID, docket.correlation_id.as_str());
+    headers.insert(DECISION, HeaderValue::from_static(decision));
     if let Some(reason) = reason {
-        headers.insert(HeaderName::from_static("x-portcullis-reason"), HeaderValue::from_static(reason.code()));
+        headers.insert(REASON, HeaderValue::from_static(reason.code()));
     }
 }
 
 /// Where the tenant stands, in the contract's header names.
 pub(super) fn show_standing(headers: &mut HeaderMap, standing: &Standing) {
-    let mut gauge = |limit: &'static str, remaining: &'static str, reset: &'static str, gauge: &crate::quota::Gauge| {
-        headers.insert(HeaderName::from_static(limit), HeaderValue::from(gauge.limit));
-        headers.insert(HeaderName::from_static(remaining), HeaderValue::from(gauge.remaining));
-        headers.insert(HeaderName::from_static(reset), HeaderValue::from(whole_seconds(gauge.reset)));
+    let mut show = |[limit, remaining, reset]: [HeaderName; 3], gauge: &Gauge| {
+        headers.insert(limit, HeaderValue::from(gauge.limit));
+        headers.insert(remaining, HeaderValue::from(gauge.remaining));
+        headers.insert(reset, HeaderValue::from(whole_seconds(gauge.reset)));
     };
-    gauge(
-        "x-ratelimit-limit-requests",
-        "x-ratelimit-remaining-requests",
-        "x-ratelimit-reset-requests",
-        &standing.requests,
-    );
+    show(REQUESTS, &standing.requests);
     if let Some(tokens) = &standing.tokens {
-        gauge("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens", tokens);
+        show(TOKENS, tokens);
     }
 }
 
@@ -162,9 +176,9 @@ fn whole_seconds(duration: Duration) -> u64 {
 }
 
 /// Sets a header to a plain name; names of this kind are always valid header text.
-pub(super) fn put(headers: &mut HeaderMap, name: &'static str, text: &str) {
+fn put(headers: &mut HeaderMap, name: HeaderName, text: &str) {
     if let Ok(value) = HeaderValue::from_str(text) {
-        headers.insert(HeaderName::from_static(name), value);
+        headers.insert(name, value);
     }
 }
 

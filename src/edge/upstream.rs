@@ -258,7 +258,7 @@ fn tls(name: &UpstreamId, upstream: &Upstream) -> Result<rustls::ClientConfig, B
 /// a lie, and another coding than `chunked` is one that nobody undoes (RFC 9112 section 6.3).
 fn may_pass(status: StatusCode, head: &HeaderMap) -> bool {
     let is_elsewhere = status.is_redirection() || status.is_informational();
-    !is_elsewhere && headers::is_framed_once(head)
+    !is_elsewhere && headers::length_is_plain(head)
 }
 
 /// The whole chain of an error on one line: the client's own errors name the place, not the content.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::call::{Call, Metadata, PromptClaim};
 use crate::config::policy::ModelFile;
-use crate::docket::{CheckVerdict, Docket, PromptUse, Resource, Role, Stopped};
+use crate::docket::{Actor, CheckVerdict, Docket, PromptUse, Resource, Role, Stopped};
 use crate::governance::binding::bind;
 use crate::governance::models::usable;
 use crate::governance::rules::{Facts, MaxTokens, Phase, Risk, Ruling};
@@ -227,6 +227,58 @@ impl Permit {
         docket.rules.extend(ruling.named);
         ruling.denial.map_or(Ok(()), |reason| Err(Denial(reason)))
     }
+}
+
+/// A call that is only described, for `/v1/check`.
+#[derive(Debug)]
+pub struct Described<'a> {
+    /// A label of the caller's.
+    pub operation: &'a str,
+    /// Declared facts.
+    pub metadata: &'a Metadata,
+    /// 0–100.
+    pub score: u8,
+    /// What the risk stage says, which comes between the two phases of the rules.
+    pub risk: Option<Reason>,
+}
+
+/// Asks the rules about a described call of the docket's actor in the order in which they would be asked about the call
+/// itself, and writes their verdict into the docket. Answers the first objection, the risk stage's included.
+pub fn check_rules(
+    snapshot: &Snapshot,
+    tenant: &Tenant,
+    model: &ModelFile,
+    described: &Described<'_>,
+    docket: &mut Docket,
+) -> Option<Reason> {
+    let Actor::ApiKey { id, roles } = docket.actor.clone() else { return Some(Reason::CredentialInvalid) };
+    let facts = Facts {
+        tenant: tenant.file.tenant.as_str(),
+        organization: tenant.file.organization.as_ref().map(OrganizationId::as_str),
+        environment: tenant.file.environment.as_ref().map(Environment::as_str),
+        key: id.as_str(),
+        roles: &roles,
+        model,
+        prompt: None,
+        operation: described.operation,
+        dialect: Dialect::Own.as_str(),
+        stream: false,
+        max_tokens: MaxTokens::Unnamed(model.max_output_tokens),
+        metadata: described.metadata,
+        risk: None,
+    };
+    let ruling = snapshot.rules().judge(Phase::Gate, &facts);
+    docket.checks.rules = ruling.verdict;
+    docket.rules.extend(ruling.named);
+    if let Some(objection) = ruling.denial.or(described.risk) {
+        return Some(objection);
+    }
+    let counts = |_: &str| 0;
+    let risk = Some(Risk { score: described.score, counts: &counts });
+    let ruling = snapshot.rules().judge(Phase::Risk, &Facts { risk, ..facts });
+    docket.checks.rules = both(docket.checks.rules, ruling.verdict);
+    docket.rules.extend(ruling.named);
+    ruling.denial
 }
 
 /// One verdict for both phases of the rules. The first let the call through, so it says at most `flag`.

@@ -14,7 +14,7 @@ pub mod rules;
 
 pub(crate) use decide::resource;
 
-pub use decide::decide;
+pub use decide::{Described, check_rules, decide};
 pub use models::{check_model, usable_models};
 pub use registry::{Model, Prompt, Registry, Snapshot, Tenant};
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Admitted, Pipeline, joined};
 use crate::call::{CheckAsk, EvaluateAsk, ListAsk};
 use crate::docket::{CheckVerdict, Docket, Resource, Stopped};
-use crate::governance::{self, Tenant};
+use crate::governance::{self, Described, Tenant};
 use crate::id::ModelId;
 use crate::identity::Unauthenticated;
 use crate::quota::Standing;
@@ -66,9 +66,10 @@ impl Pipeline {
     fn check(&self, admitted: Admitted, body: &Bytes) -> Result<Answer, Stopped<Refusal>> {
         let Admitted { caller, slot: _slot, snapshot } = admitted;
         let ask = CheckAsk::read(caller, body).map_err(|stopped| self.stages.charged(joined(stopped)))?;
-        let (model, metadata) = (ask.model.clone(), ask.metadata.clone());
+        let (model, operation, metadata) = (ask.model.clone(), ask.operation.clone(), ask.metadata.clone());
         let docket = self.paid(ask.into_docket())?;
         let (mut docket, tenant) = known(docket, &snapshot)?;
+        let mut found = None;
         let mut refused = None;
         let mut facts = risk::declared(&metadata);
         if let Some(claimed) = &model {
@@ -78,6 +79,7 @@ impl Pipeline {
                     docket.model = Some(model.file.model.clone());
                     docket.resource = Some(governance::resource(&model.file));
                     facts.external_model |= model.file.external;
+                    found = Some(model);
                 }
                 Err(reason) => {
                     docket.checks.model = CheckVerdict::Block;
@@ -96,7 +98,15 @@ impl Pipeline {
         docket.risk.score = score.score;
         docket.risk.reasons.clone_from(&score.reasons);
         docket.checks.risk = score.verdict.as_check();
-        let refused = refused.or_else(|| score.verdict.refusal());
+        let risk = score.verdict.refusal();
+        let refused = refused.or_else(|| match &found {
+            Some(model) => {
+                let operation = operation.as_deref().unwrap_or_default();
+                let described = Described { operation, metadata: &metadata, score: score.score, risk };
+                governance::check_rules(&snapshot, &tenant, &model.file, &described, &mut docket)
+            }
+            None => risk,
+        });
         Ok(Answer { docket, asked: Asked::Check { refused, score: score.score, reasons: score.reasons } })
     }
 

@@ -12,7 +12,7 @@ use crate::config::reading::Reading;
 use crate::config::text::NameOrAll;
 use crate::id::RuleId;
 
-/// Governance rules, asked in the order of files and lines.
+/// Governance rules. All that are in scope are asked; the strictest that applies decides.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Portcullis governance rules")]
