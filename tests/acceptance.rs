@@ -1,13 +1,7 @@
 //! The acceptance rows, from their files as they are: the binary is started as their README says and asked over HTTP,
 //! in both dialects, streamed and not. What needs changed files (aliases, pins, the registry followed) runs in process.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test's helpers fail the test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
 
 mod support;
 

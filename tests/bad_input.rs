@@ -1,13 +1,7 @@
 //! What people get wrong: each is one clear message on standard error that says where and what to do, exit code 2, and
 //! nothing half-started. Asked of the real binary.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test's helpers fail the test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
 
 mod support;
 

@@ -1,13 +1,7 @@
 //! Whoever leaves, and whenever: a client at any point of its call, an upstream at any point of its answer, or one that
 //! never comes to its end. Nothing stays held, nobody takes a part for the whole, and the log says how it ended.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test's helpers fail the test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
 
 mod support;
 

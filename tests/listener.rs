@@ -1,13 +1,7 @@
 //! The way in: HTTP/1.1 and HTTP/2, TLS, Unix sockets, every limit of size and time, the end of the process, and bytes
 //! that two readers could frame in two ways.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test's helpers fail the test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
 
 mod support;
 

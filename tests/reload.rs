@@ -1,13 +1,7 @@
 //! Policy files that change under a running gate: good changes are in force within a second, bad ones change nothing
 //! and are seen everywhere, and what the gate remembers of its callers outlives both.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test's helpers fail the test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
 
 mod support;
 

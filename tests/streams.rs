@@ -1,13 +1,7 @@
 //! The way back: events pass as they came and when they came, whatever their chunks; tokens are settled from what the
 //! answer says, before a plain answer's last byte; memory stays small.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test's helpers fail the test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
 
 mod support;
 

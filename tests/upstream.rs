@@ -1,13 +1,7 @@
 //! The way out: what the gate makes of an upstream that misbehaves, is not there, or comes back; and that nothing of
 //! the upstream's own reaches the client.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test's helpers fail the test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
 
 mod support;
 

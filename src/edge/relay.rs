@@ -43,8 +43,6 @@ pub(super) struct Relay {
     /// What is left of a body of known length.
     left: Option<u64>,
     event_stream: bool,
-    /// Whether only the connection's close says that the body is over, as it also would when the upstream died.
-    ends_by_closing: bool,
     done: bool,
 }
 
@@ -88,6 +86,8 @@ struct Open {
     sealed: Sealed,
     watch: Watch,
     status: u16,
+    /// Whether only the connection's close says that the body is over, as it also would when the upstream died.
+    ends_by_closing: bool,
     first_byte_after: Option<Duration>,
     idle: Duration,
     last_at: Instant,
@@ -120,6 +120,7 @@ impl Relay {
             sealed: begun.sealed,
             watch: begun.watch,
             status: begun.status,
+            ends_by_closing: begun.ends_by_closing,
             first_byte_after: Some(begun.first_byte_after),
             idle: begun.timeouts.idle,
             last_at,
@@ -134,7 +135,6 @@ impl Relay {
             turned: false,
             left,
             event_stream: begun.event_stream,
-            ends_by_closing: begun.ends_by_closing,
             done: false,
         };
         if left == Some(0) {
@@ -201,7 +201,7 @@ impl Relay {
 
     /// The upstream came to its end. A stream that ends by closing is over only with its dialect's last event.
     fn finish(&mut self) -> Option<Result<Frame<Bytes>, Cut>> {
-        let unfinished = |open: &Open| self.event_stream && self.ends_by_closing && !open.watch.seen(true).finished;
+        let unfinished = |open: &Open| self.event_stream && open.ends_by_closing && !open.watch.seen(true).finished;
         if self.open.as_deref().is_some_and(unfinished) {
             return self.cut(Cut::Broken);
         }

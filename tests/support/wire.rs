@@ -1,5 +1,7 @@
 //! Raw sockets: requests byte by byte, and upstreams that say exactly what a test scripts.
 
+#![expect(clippy::expect_used, reason = "a connection that does not do its part fails the test")]
+
 pub mod certificates;
 pub mod edits;
 pub mod process;
