@@ -29,10 +29,6 @@ const GATHER: usize = 16 * 1024;
 
 /// An upstream's answer on its way to the client.
 #[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "two say what answer it is, two where it stands; none goes out of here"
-)]
 pub(super) struct Relay {
     upstream: Incoming,
     /// Present until the call is settled.
@@ -43,6 +39,8 @@ pub(super) struct Relay {
     /// What is left of a body of known length.
     left: Option<u64>,
     event_stream: bool,
+    /// A break that is told with the next poll, once hyper had its turn to write what went before.
+    broken: Option<Cut>,
     done: bool,
 }
 
@@ -135,6 +133,7 @@ impl Relay {
             turned: false,
             left,
             event_stream: begun.event_stream,
+            broken: None,
             done: false,
         };
         if left == Some(0) {
@@ -247,6 +246,10 @@ impl Body for Relay {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = &mut *self;
+        if let Some(cut) = this.broken.take() {
+            this.done = true;
+            return Poll::Ready(Some(Err(cut)));
+        }
         if this.done {
             return Poll::Ready(this.release());
         }
@@ -268,7 +271,15 @@ impl Body for Relay {
                         return Poll::Ready(this.finish());
                     }
                 }
-                Poll::Ready(Some(Err(cut))) => return Poll::Ready(this.cut(cut)),
+                Poll::Ready(Some(Err(cut))) if this.event_stream => return Poll::Ready(this.cut(cut)),
+                Poll::Ready(Some(Err(cut))) => {
+                    // At once, hyper would drop the connection with the head still unwritten, and the client could not
+                    // tell a cut answer from a gate that is gone.
+                    this.settle(End::Failed, false);
+                    this.broken = Some(cut);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Poll::Ready(None) => return Poll::Ready(this.finish()),
                 Poll::Pending if this.gathered.is_empty() || !this.may_run_ahead() => return Poll::Pending,
                 Poll::Pending if this.turned => return Poll::Ready(this.release()),
