@@ -10,6 +10,9 @@ use http_body_util::BodyExt;
 
 use crate::verdict::Intake;
 
+/// How much of an announced length is believed before it has arrived.
+const BELIEVED_BYTES: u64 = 1 << 20;
+
 /// How much of a refused body is read over, and for how long.
 const MOST_LEFT_BYTES: usize = 256 * 1024;
 const LONGEST_LEAVE: Duration = Duration::from_millis(500);
@@ -121,7 +124,8 @@ async fn gather<B>(mut body: B, announced: Option<u64>, limit_bytes: u64, share:
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    // Memory follows what has arrived, not what was announced: an announcement costs an attacker nothing.
+    // Memory follows what has arrived: an announcement alone costs an attacker nothing, so it is believed only once the
+    // body comes in more than one piece, and up to a bound.
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -137,8 +141,9 @@ where
             continue;
         }
         if rest.is_empty() {
-            let expected = announced.unwrap_or(total).min(limit_bytes).min(2 * total.max(64 * 1024));
-            rest.reserve(usize::try_from(expected).unwrap_or(0).max(first.len() + data.len()));
+            let expected = announced.unwrap_or(total).min(BELIEVED_BYTES).max(total);
+            share.grow_to(expected)?;
+            rest.reserve(usize::try_from(expected).unwrap_or(0));
             rest.extend_from_slice(&first);
             first = Bytes::new();
         }

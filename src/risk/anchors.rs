@@ -19,6 +19,9 @@ const BUCKET: usize = 4;
 /// Bytes folded at once; small enough to stay in the first-level cache.
 const STRIDE: usize = 4096;
 
+/// Longest text that is folded as one, in bytes; less than a stride.
+const SHORT: usize = 256;
+
 /// Longest anchor, in bytes.
 pub(super) const LONGEST: usize = 40;
 
@@ -90,7 +93,15 @@ impl<O: Copy> Anchors<O> {
     /// Tells `see` of each place where an anchor may stand: whose, where it starts, how long it is. Only a stretch of it
     /// was compared, and folded: its owner has to look.
     pub(super) fn each(&self, text: &[u8], mut see: impl FnMut(O, usize, usize)) {
-        let mut folded = [0_u8; STRIDE + LONGEST];
+        // Most texts are short, and a buffer for a long one takes longer to clear than a short one to search.
+        if text.len() <= SHORT {
+            self.each_stride(text, &mut [0; SHORT], &mut see);
+        } else {
+            self.each_stride(text, &mut [0; STRIDE + LONGEST], &mut see);
+        }
+    }
+
+    fn each_stride(&self, text: &[u8], folded: &mut [u8], see: &mut impl FnMut(O, usize, usize)) {
         let mut from = 0;
         while from < text.len() {
             // Each stride sees the beginning of the next one, so that no anchor is cut in two.

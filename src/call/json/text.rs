@@ -121,13 +121,19 @@ fn unit(bytes: &[u8], at: usize) -> Option<u32> {
 pub(crate) fn decode(raw: &str, out: &mut String) {
     out.reserve(raw.len());
     let mut rest = raw;
-    while let Some((plain, escape)) = rest.split_once('\\') {
+    while let Some((plain, escape)) = cut_at_backslash(rest) {
         out.push_str(plain);
         let (decoded, length) = decode_escape(escape);
         out.push(decoded);
         rest = escape.get(length..).unwrap_or_default();
     }
     out.push_str(rest);
+}
+
+/// What stands before and after the first backslash. `memchr`, because texts are long and escapes are rare.
+fn cut_at_backslash(text: &str) -> Option<(&str, &str)> {
+    let at = memchr::memchr(b'\\', text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// What the escape stands for whose text after the backslash begins `escape`, and that text's length.
