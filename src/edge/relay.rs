@@ -3,11 +3,13 @@
 //! No task stands between the two connections: hyper polls this body when the client can take more. When the client
 //! leaves, hyper drops it, and with it the upstream's connection; the call is settled either way, exactly once.
 //!
-//! What has arrived is gathered for one turn of the scheduler, at most [`GATHER`] bytes: hyper hands chunks over one
-//! by one, and a system call for each would cost more than all else. A body that is not a stream of events gives its
+//! What has arrived is gathered for as long as each turn of the event loop brings more, at most [`GATHER`] bytes or
+//! [`MOST_TURNS`] turns: chunks come one by one, and under load a system call for each would cost more than all else.
+//! Where little is going on, a turn takes microseconds and brings nothing, and the bytes leave. A body that is not a stream of events gives its
 //! last bytes away only after it is settled.
 
-use std::pin::Pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -26,6 +28,8 @@ use crate::reason::Reason;
 
 /// Bytes that are gathered before they are passed on, at most.
 const GATHER: usize = 16 * 1024;
+/// Turns of the event loop for which bytes are gathered, at most.
+const MOST_TURNS: u8 = 4;
 
 /// An upstream's answer on its way to the client.
 #[derive(Debug)]
@@ -34,8 +38,10 @@ pub(super) struct Relay {
     /// Present until the call is settled.
     open: Option<Box<Open>>,
     gathered: Gathered,
-    /// Whether the scheduler had its turn since the last bytes came.
-    turned: bool,
+    /// Turns of the event loop that were given since bytes were last passed on.
+    turns: u8,
+    /// Whether bytes came since the last turn.
+    fresh: bool,
     /// What is left of a body of known length.
     left: Option<u64>,
     event_stream: bool,
@@ -130,7 +136,8 @@ impl Relay {
             upstream,
             open: Some(Box::new(open)),
             gathered: Gathered::default(),
-            turned: false,
+            turns: 0,
+            fresh: false,
             left,
             event_stream: begun.event_stream,
             broken: None,
@@ -210,7 +217,7 @@ impl Relay {
     }
 
     fn release(&mut self) -> Option<Result<Frame<Bytes>, Cut>> {
-        self.turned = false;
+        self.turns = 0;
         if self.gathered.is_empty() { None } else { Some(Ok(Frame::data(self.gathered.take()))) }
     }
 
@@ -262,7 +269,7 @@ impl Body for Relay {
                         *left == 0
                     });
                     this.gathered.add(data);
-                    this.turned = false;
+                    this.fresh = true;
                     if before.is_some() {
                         // What remains comes with the next poll, which hyper makes at once.
                         return Poll::Ready(before);
@@ -282,10 +289,17 @@ impl Body for Relay {
                 }
                 Poll::Ready(None) => return Poll::Ready(this.finish()),
                 Poll::Pending if this.gathered.is_empty() || !this.may_run_ahead() => return Poll::Pending,
-                Poll::Pending if this.turned => return Poll::Ready(this.release()),
+                Poll::Pending if this.turns > 0 && !this.fresh || this.turns >= MOST_TURNS => {
+                    return Poll::Ready(this.release());
+                }
                 Poll::Pending => {
-                    this.turned = true;
-                    cx.waker().wake_by_ref();
+                    this.turns += 1;
+                    this.fresh = false;
+                    // Wakes this task once the event loop has looked at the sockets, which an own wake-up would not.
+                    let turn = pin!(tokio::task::yield_now());
+                    if turn.poll(cx).is_ready() {
+                        return Poll::Ready(this.release());
+                    }
                     return Poll::Pending;
                 }
             }
