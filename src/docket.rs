@@ -91,6 +91,22 @@ pub enum Role {
     Client,
 }
 
+impl Role {
+    /// The word in files, records and rules.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Analyst => "analyst",
+            Self::Approver => "approver",
+            Self::Viewer => "viewer",
+            Self::Auditor => "auditor",
+            Self::ModelOwner => "model_owner",
+            Self::Client => "client",
+        }
+    }
+}
+
 /// How a prompt was bound to the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

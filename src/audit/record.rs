@@ -16,7 +16,7 @@ use super::floods::Suppressed;
 use super::json::Line;
 use super::recovery::Torn;
 use super::writer::Draft;
-use crate::docket::{Actor, Binding, CheckVerdict, Checks, Docket, Role};
+use crate::docket::{Actor, Binding, CheckVerdict, Checks, Docket};
 use crate::id::Uuids;
 use crate::id::{Environment, OrganizationId, UpstreamId};
 use crate::reason::Reason;
@@ -148,7 +148,7 @@ fn actor(line: &mut Line, actor: &Actor) {
         Actor::ApiKey { id, roles } => {
             line.raw(r#"{"type":"api_key","id":"#).text(id.as_str());
             line.raw(r#","roles":"#).list("[", roles.iter().take(MOST_ROLES), "]", |line, role| {
-                line.word(role_word(*role));
+                line.word(role.as_str());
             });
             line.raw("}")
         }
@@ -168,18 +168,6 @@ const fn method_word(method: &Method) -> &'static str {
         Method::TRACE => "TRACE",
         Method::CONNECT => "CONNECT",
         _ => "other",
-    }
-}
-
-const fn role_word(role: Role) -> &'static str {
-    match role {
-        Role::Admin => "admin",
-        Role::Analyst => "analyst",
-        Role::Approver => "approver",
-        Role::Viewer => "viewer",
-        Role::Auditor => "auditor",
-        Role::ModelOwner => "model_owner",
-        Role::Client => "client",
     }
 }
 

@@ -126,19 +126,6 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// A role as files write it.
-pub(super) const fn role_word(role: Role) -> &'static str {
-    match role {
-        Role::Admin => "admin",
-        Role::Analyst => "analyst",
-        Role::Approver => "approver",
-        Role::Viewer => "viewer",
-        Role::Auditor => "auditor",
-        Role::ModelOwner => "model_owner",
-        Role::Client => "client",
-    }
-}
-
 const fn binding_word(binding: Binding) -> &'static str {
     match binding {
         Binding::Declared => "declared",

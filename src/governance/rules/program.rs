@@ -2,7 +2,7 @@
 //! what clients declare. Evaluation allocates nothing and takes time linear in the expression's size (at most 4 KiB).
 
 use crate::docket::Role;
-use crate::governance::rules::facts::{Facts, role_word};
+use crate::governance::rules::facts::Facts;
 use crate::governance::rules::syntax::Comparison;
 use crate::governance::rules::variables::Variable;
 
@@ -114,7 +114,7 @@ fn compare(how: Comparison, left: Value<'_>, right: Value<'_>) -> Result<bool, T
         (Value::Text(a), Value::Text(b)) => a.cmp(b),
         (Value::Bool(a), Value::Bool(b)) if matches!(how, Comparison::Equal | Comparison::NotEqual) => a.cmp(&b),
         (Value::Text(a), Value::Roles(roles)) if how == Comparison::In => {
-            return Ok(roles.iter().any(|role| role_word(*role) == a));
+            return Ok(roles.iter().any(|role| role.as_str() == a));
         }
         (Value::Text(a), Value::Labels(labels)) if how == Comparison::In => {
             return Ok(labels.iter().any(|label| label == a));
