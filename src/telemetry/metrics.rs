@@ -1,5 +1,6 @@
 //! The metric families of the contract, in one registry.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus::{
@@ -7,6 +8,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use super::series::Kept;
 use crate::docket::Docket;
 use crate::reason::Reason;
 
@@ -23,7 +25,9 @@ const MODEL_SECONDS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    kept: Kept,
     decisions: IntCounterVec,
+    llm_calls: OnceLock<IntCounter>,
     policy_seconds: Histogram,
     total_seconds: Histogram,
     upstream_seconds: HistogramVec,
@@ -95,6 +99,8 @@ impl Metrics {
             STAGE_SECONDS,
         )?;
         Ok(Self {
+            kept: Kept::new(),
+            llm_calls: OnceLock::new(),
             decisions: new.counters(
                 "portcullis_decisions_total",
                 "Decisions by tenant, model, decision and reason.",
@@ -175,7 +181,11 @@ impl Metrics {
     /// Counts a decision. `reason` is what refused, if anything did.
     pub fn decided(&self, docket: &Docket, decision: &'static str, reason: Option<Reason>) {
         let (code, class) = reason.map_or(("none", "none"), |reason| (reason.code(), reason.class().as_str()));
-        self.decisions.with_label_values(&[tenant(docket), model(docket), decision, code, class]).inc();
+        let count = || self.decisions.with_label_values(&[tenant(docket), model(docket), decision, code, class]);
+        match (decision, reason) {
+            ("allow", None) => self.kept.of(docket).allowed.get_or_init(count).inc(),
+            _ => count().inc(),
+        }
         let action = if reason.is_some() { "block" } else { "pass" };
         for (kind, count) in &docket.risk.findings {
             self.risk_findings.with_label_values(&[*kind, action]).inc_by(u64::from(*count));
@@ -199,7 +209,12 @@ impl Metrics {
     /// Counts a decision record and notes how long judging took.
     pub fn judged(&self, action: &'static str, took: Duration) {
         self.policy_seconds.observe(took.as_secs_f64());
-        self.audit_records.with_label_values(&[action]).inc();
+        let count = || self.audit_records.with_label_values(&[action]);
+        if action == "LLM_CALL" {
+            self.llm_calls.get_or_init(count).inc();
+            return;
+        }
+        count().inc();
         if action == "GOVERNANCE_VIOLATION" {
             self.violations.inc();
         }
@@ -210,16 +225,26 @@ impl Metrics {
         let docket = settled.docket;
         let (tenant, model) = (tenant(docket), model(docket));
         let upstream = docket.upstream.as_ref().map_or(OTHER, |upstream| upstream.as_str());
+        let series = self.kept.of(docket);
         let seconds = settled.duration.as_secs_f64();
-        self.upstream_seconds.with_label_values(&[upstream, status_word(settled.status)]).observe(seconds);
+        let status = status_word(settled.status);
+        let upstream_seconds = || self.upstream_seconds.with_label_values(&[upstream, status]);
+        match status {
+            "2xx" => series.answered.get_or_init(upstream_seconds).observe(seconds),
+            _ => upstream_seconds().observe(seconds),
+        }
         self.total_seconds.observe(seconds);
         if let Some(after) = settled.first_byte_after {
             self.first_token_seconds.observe(after.as_secs_f64());
         }
-        self.tokens.with_label_values(&[tenant, model, "input"]).inc_by(settled.input_tokens);
-        self.tokens.with_label_values(&[tenant, model, "output"]).inc_by(settled.output_tokens);
+        let tokens = |direction| self.tokens.with_label_values(&[tenant, model, direction]);
+        series.input.get_or_init(|| tokens("input")).inc_by(settled.input_tokens);
+        series.output.get_or_init(|| tokens("output")).inc_by(settled.output_tokens);
         if let Some((amount, currency)) = settled.cost {
-            self.cost.with_label_values(&[tenant, model, currency]).inc_by(amount.max(0.0));
+            let cost = || self.cost.with_label_values(&[tenant, model, currency]);
+            let (kept, counter) = series.cost.get_or_init(|| (currency.to_owned(), cost()));
+            let amount = amount.max(0.0);
+            if kept == currency { counter.inc_by(amount) } else { cost().inc_by(amount) }
         }
     }
 
@@ -313,7 +338,57 @@ impl Family {
 
 #[cfg(test)]
 mod tests {
-    use super::Metrics;
+    use super::{Metrics, Settled};
+    use crate::clock::Moment;
+    use crate::docket::Docket;
+    use crate::id::{CorrelationId, ModelId, RequestId, TenantId, UpstreamId};
+    use std::time::Duration;
+
+    fn docket(tenant: &str, model: &str, upstream: &str) -> Docket {
+        let (request, correlation) = (RequestId::parse("r").unwrap(), CorrelationId::parse("c").unwrap());
+        let at = chrono::DateTime::UNIX_EPOCH;
+        let mut docket = Docket::open(request, correlation, http::Method::POST, Moment::default(), at);
+        docket.tenant = TenantId::parse(tenant).ok();
+        docket.model = ModelId::parse(model).ok();
+        docket.upstream = UpstreamId::parse(upstream).ok();
+        docket
+    }
+
+    #[test]
+    fn more_calls_than_series_are_kept_are_counted_under_their_own_labels() {
+        let metrics = Metrics::new().unwrap();
+        let dockets: Vec<_> = (0..600).map(|n| docket(&format!("t{n}"), &format!("m{}", n % 7), "u")).collect();
+        for round in 0..3 {
+            for docket in &dockets {
+                metrics.decided(docket, "allow", None);
+                metrics.settled(&Settled {
+                    docket,
+                    status: Some(if round == 2 { 500 } else { 200 }),
+                    input_tokens: 5,
+                    output_tokens: 2,
+                    cost: Some((0.5, if round == 1 { "EUR" } else { "USD" })),
+                    first_byte_after: None,
+                    duration: Duration::from_millis(20),
+                });
+            }
+        }
+        let text = metrics.text().unwrap();
+        for n in [0, 1, 299, 599] {
+            let labels = format!(r#"model="m{}",tenant="t{n}""#, n % 7);
+            let decisions =
+                format!(r#"decision="allow",failure_class="none",model="m{}",reason="none",tenant="t{n}"}} 3"#, n % 7);
+            assert!(text.contains(&decisions), "{decisions}");
+            let tokens = |direction| format!(r#"tokens_total{{direction="{direction}",{labels}}}"#);
+            assert!(text.contains(&format!("{} 15\n", tokens("input"))), "{labels}");
+            assert!(text.contains(&format!("{} 6\n", tokens("output"))), "{labels}");
+            assert!(text.contains(&format!(r#"cost_total{{currency="USD",{labels}}} 1"#)), "{labels}");
+            assert!(text.contains(&format!(r#"cost_total{{currency="EUR",{labels}}} 0.5"#)), "{labels}");
+        }
+        for (status, count) in [("2xx", 1200), ("5xx", 600)] {
+            let line = format!(r#"upstream_duration_seconds_count{{status="{status}",upstream="u"}} {count}"#);
+            assert!(text.contains(&line), "{line}");
+        }
+    }
 
     #[test]
     fn the_families_have_distinct_names_and_can_be_shown() {

@@ -5,6 +5,7 @@
 
 mod log;
 mod metrics;
+mod series;
 
 pub use log::{BadFilter, LogFilter, LogFormat, start_log};
 pub use metrics::{Metrics, Settled};
