@@ -99,10 +99,40 @@ pub(super) fn usage(outcome: &Outcome, operation: Option<Operation>, input: impl
 
 /// `(input · price + output · price) / 1,000,000`, exact. `None` where a figure does not fit 96 bits.
 pub(super) fn cost(usage: Usage, price: &Price) -> Option<Cost> {
+    let amount = small_amount(usage, price).or_else(|| amount(usage, price))?;
+    Some(Cost { amount, currency: price.currency.clone() })
+}
+
+fn amount(usage: Usage, price: &Price) -> Option<Decimal> {
     let input = Decimal::from(usage.input).checked_mul(price.input_per_million)?;
     let output = Decimal::from(usage.output).checked_mul(price.output_per_million)?;
-    let amount = input.checked_add(output)?.checked_div(Decimal::from(1_000_000_u32))?.normalize();
-    Some(Cost { amount, currency: price.currency.clone() })
+    Some(input.checked_add(output)?.checked_div(Decimal::from(1_000_000_u32))?.normalize())
+}
+
+/// The same in 64 bits, where all figures fit: every call has a cost, and hardly one is beyond this.
+fn small_amount(usage: Usage, price: &Price) -> Option<Decimal> {
+    let mut scale = price.input_per_million.scale().max(price.output_per_million.scale());
+    let part = |tokens: u64, price: Decimal| {
+        let unit = 10_u64.checked_pow(scale.checked_sub(price.scale())?)?;
+        u64::try_from(price.mantissa()).ok()?.checked_mul(unit)?.checked_mul(tokens)
+    };
+    let (input, output) = (part(usage.input, price.input_per_million)?, part(usage.output, price.output_per_million)?);
+    let mut mantissa = input.checked_add(output)?;
+    if mantissa == 0 {
+        return Some(Decimal::ZERO);
+    }
+    scale = scale.checked_add(6)?;
+    while scale > 0 && mantissa.is_multiple_of(10) {
+        mantissa /= 10;
+        scale = scale.saturating_sub(1);
+    }
+    Decimal::try_from_i128_with_scale(mantissa.into(), scale).ok()
+}
+
+/// The amount for a metric, where the nearest float is good enough.
+#[expect(clippy::cast_precision_loss, reason = "a metric is a float")]
+pub(super) fn approximate(amount: Decimal) -> f64 {
+    amount.mantissa() as f64 / 10_f64.powi(i32::try_from(amount.scale()).unwrap_or_default())
 }
 
 /// The outcome's figures, as the record has them.
@@ -120,23 +150,23 @@ pub(super) fn record(envelope: &Envelope<'_>, docket: &Docket, figures: &Figures
     let (mut line, split) = envelope.open(896, |line| subject(line, docket));
     joined(&mut line, docket);
     line.raw(r#""causationid":"#).uuid(figures.decision);
-    line.raw(r#","data":{"request_id":"#).text(docket.request_id.as_str());
-    line.raw(r#","tenant":"#).text_or_null(docket.tenant.as_ref().map(TenantId::as_str));
+    line.raw(r#","data":{"request_id":""#).raw(docket.request_id.as_str());
+    line.raw(r#"","tenant":"#).name_or_null(docket.tenant.as_ref().map(TenantId::as_str));
     line.raw(r#","model":"#).text_or_null(docket.resource.as_ref().map(|r| r.id.as_str()));
-    line.raw(r#","upstream":"#).text_or_null(docket.upstream.as_ref().map(UpstreamId::as_str));
+    line.raw(r#","upstream":"#).name_or_null(docket.upstream.as_ref().map(UpstreamId::as_str));
     line.raw(r#","status":"#).number_or_null(figures.outcome.status);
     tokens(&mut line, figures.usage);
     match figures.cost {
         Some(cost) => {
-            let amount = cost.amount.to_string();
-            line.raw(r#","cost":{"amount":"#).word(&amount).raw(r#","currency":"#).text(&cost.currency).raw("}")
+            line.raw(r#","cost":{"amount":""#).decimal(cost.amount);
+            line.raw(r#"","currency":"#).text(&cost.currency).raw("}")
         }
         None => line.raw(r#","cost":null"#),
     };
     line.raw(r#","ttft_ms":"#).number_or_null(figures.outcome.first_byte_after.map(millis));
     line.raw(r#","duration_ms":"#).number(millis(figures.duration));
     line.raw(r#","bytes_out":"#).number(figures.outcome.seen.bytes);
-    line.raw(r#","end":"#).word(figures.outcome.end.as_str()).raw("}}");
+    line.raw(r#","end":""#).raw(figures.outcome.end.as_str()).raw(r#""}}"#);
     Draft::new(line.into_bytes(), split)
 }
 
@@ -152,11 +182,14 @@ fn millis(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{End, Outcome, cost, usage};
+    use super::{End, Outcome, amount, approximate, cost, small_amount, usage};
     use crate::breaker::Health;
     use crate::call::{Seen, Usage};
     use crate::config::policy::Price;
     use crate::speech::Operation;
+    use proptest::prelude::*;
+    use rust_decimal::Decimal;
+    use rust_decimal::prelude::ToPrimitive as _;
 
     fn ended(end: End, status: Option<u16>, seen: Seen) -> Outcome {
         Outcome { end, status, seen, first_byte_after: None, health: Health::Unknown }
@@ -173,8 +206,29 @@ mod tests {
         assert_eq!(cost(used, &price).unwrap().amount.to_string(), "0.00045");
         assert_eq!(cost(Usage::default(), &price).unwrap().amount.to_string(), "0");
         let absurd = Usage { input: u64::MAX, output: u64::MAX, ..Usage::default() };
-        let dear = Price { input_per_million: rust_decimal::Decimal::MAX, ..price };
+        let dear = Price { input_per_million: Decimal::MAX, ..price };
         assert_eq!(cost(absurd, &dear), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_small_cost_is_the_same_in_64_bits(
+            input in 0..20_000_000_u64, output in 0..20_000_000_u64,
+            prices in (0..100_000_000_u64, 0..100_000_000_u64), scales in (0..=12_u32, 0..=12_u32),
+        ) {
+            let price = Price {
+                currency: "USD".to_owned(),
+                input_per_million: Decimal::new(i64::try_from(prices.0).unwrap(), scales.0),
+                output_per_million: Decimal::new(i64::try_from(prices.1).unwrap(), scales.1),
+            };
+            let usage = Usage { input, output, ..Usage::default() };
+            let exact = amount(usage, &price).unwrap();
+            if let Some(small) = small_amount(usage, &price) {
+                prop_assert_eq!(small.to_string(), exact.to_string());
+            }
+            let off = (approximate(exact) - exact.to_f64().unwrap()).abs();
+            prop_assert!(off <= approximate(exact) * 1e-12, "{off}");
+        }
     }
 
     #[test]

@@ -50,8 +50,8 @@ impl Envelope<'_> {
     pub(super) fn open(&self, capacity: usize, subject: impl FnOnce(&mut Line)) -> (Line, usize) {
         let mut line = Line::with_capacity(capacity);
         line.raw(r#"{"specversion":"1.0","id":"#).uuid(self.id);
-        line.raw(r#","source":"//"#).raw(self.origin).raw(r#"","type":"#).word(self.kind);
-        line.raw(r#","subject":""#);
+        line.raw(r#","source":"//"#).raw(self.origin).raw(r#"","type":""#).raw(self.kind);
+        line.raw(r#"","subject":""#);
         subject(&mut line);
         line.raw(r#"","time":"#).time(self.at).raw(r#","datacontenttype":"application/json","#);
         let split = line.len();
@@ -79,16 +79,16 @@ pub(super) fn decision(envelope: &Envelope<'_>, judged: &Judgement<'_>) -> Draft
     joined(&mut line, docket);
     line.raw(r#""data":{"actor":"#);
     actor(&mut line, &docket.actor);
-    line.raw(r#","organization":"#).text_or_null(docket.organization.as_ref().map(OrganizationId::as_str));
-    line.raw(r#","environment":"#).text_or_null(docket.environment.as_ref().map(Environment::as_str));
-    line.raw(r#","action":"#).word(judged.action.as_str());
-    line.raw(r#","decision":"#).word(judged.decision.as_str());
+    line.raw(r#","organization":"#).name_or_null(docket.organization.as_ref().map(OrganizationId::as_str));
+    line.raw(r#","environment":"#).name_or_null(docket.environment.as_ref().map(Environment::as_str));
+    line.raw(r#","action":""#).raw(judged.action.as_str());
+    line.raw(r#"","decision":""#).raw(judged.decision.as_str()).raw(r#"""#);
     reason(&mut line, judged.reason, docket.checks);
     checks(&mut line, docket.checks);
     resource(&mut line, docket);
     prompt(&mut line, docket);
     line.raw(r#","rules":"#).list("[", docket.rules.iter().take(MOST_RULES), "]", |line, rule| {
-        line.text(rule.as_str());
+        line.word(rule.as_str());
     });
     match &docket.registry {
         Some((revision, digest)) => {
@@ -98,8 +98,8 @@ pub(super) fn decision(envelope: &Envelope<'_>, judged: &Judgement<'_>) -> Draft
     };
     risk(&mut line, docket);
     llm(&mut line, docket);
-    line.raw(r#","http":{"method":"#).word(method_word(&docket.method));
-    line.raw(r#","route":"#).text_or_null(docket.route);
+    line.raw(r#","http":{"method":""#).raw(method_word(&docket.method));
+    line.raw(r#"","route":"#).name_or_null(docket.route);
     line.raw(r#","status":"#).number_or_null(judged.status);
     line.raw(r#","bytes_in":"#).number(docket.bytes_in);
     line.raw(r#"},"facts":"#).list("{", docket.facts.iter().take(MOST_FACTS), "}", |line, (name, fact)| {
@@ -109,7 +109,7 @@ pub(super) fn decision(envelope: &Envelope<'_>, judged: &Judgement<'_>) -> Draft
         line.raw(r#","fault":"#).text(fault);
     }
     line.raw(r#","latency_us":{"policy":"#).number(u64::try_from(judged.took.as_micros()).unwrap_or(u64::MAX));
-    line.raw(r#"},"request_id":"#).text(docket.request_id.as_str()).raw("}}");
+    line.raw(r#"},"request_id":""#).raw(docket.request_id.as_str()).raw(r#""}}"#);
     Draft::new(line.into_bytes(), split)
 }
 
@@ -133,12 +133,12 @@ pub(super) fn subject(line: &mut Line, docket: &Docket) {
 
 /// The fields that join the records of a call.
 pub(super) fn joined(line: &mut Line, docket: &Docket) {
-    line.raw(r#""correlationid":"#).text(docket.correlation_id.as_str()).raw(",");
+    line.raw(r#""correlationid":""#).raw(docket.correlation_id.as_str()).raw(r#"","#);
     if let Some(traceparent) = &docket.traceparent {
         line.raw(r#""traceparent":"#).text(traceparent).raw(",");
     }
     if let Some(tenant) = &docket.tenant {
-        line.raw(r#""tenantid":"#).text(tenant.as_str()).raw(",");
+        line.raw(r#""tenantid":""#).raw(tenant.as_str()).raw(r#"","#);
     }
 }
 
@@ -146,8 +146,8 @@ fn actor(line: &mut Line, actor: &Actor) {
     match actor {
         Actor::Anonymous => line.raw(r#"{"type":"anonymous"}"#),
         Actor::ApiKey { id, roles } => {
-            line.raw(r#"{"type":"api_key","id":"#).text(id.as_str());
-            line.raw(r#","roles":"#).list("[", roles.iter().take(MOST_ROLES), "]", |line, role| {
+            line.raw(r#"{"type":"api_key","id":""#).raw(id.as_str());
+            line.raw(r#"","roles":"#).list("[", roles.iter().take(MOST_ROLES), "]", |line, role| {
                 line.word(role.as_str());
             });
             line.raw("}")
@@ -186,30 +186,26 @@ fn reason(line: &mut Line, reason: Option<Reason>, checks: Checks) {
 }
 
 fn checks(line: &mut Line, checks: Checks) {
-    let all = [
-        (r#"{"identity":"#, checks.identity),
-        (r#","request":"#, checks.request),
-        (r#","model":"#, checks.model),
-        (r#","prompt":"#, checks.prompt),
-        (r#","rules":"#, checks.rules),
-        (r#","limits":"#, checks.limits),
-        (r#","risk":"#, checks.risk),
-        (r#","breaker":"#, checks.breaker),
-    ];
-    line.raw(r#","checks":"#);
-    for (name, verdict) in all {
-        line.raw(name).word(verdict_word(verdict));
-    }
-    line.raw("}");
+    line.raw(r#","checks":{"identity":"#);
+    verdict(line, checks.identity).raw(r#","request":"#);
+    verdict(line, checks.request).raw(r#","model":"#);
+    verdict(line, checks.model).raw(r#","prompt":"#);
+    verdict(line, checks.prompt).raw(r#","rules":"#);
+    verdict(line, checks.rules).raw(r#","limits":"#);
+    verdict(line, checks.limits).raw(r#","risk":"#);
+    verdict(line, checks.risk).raw(r#","breaker":"#);
+    verdict(line, checks.breaker).raw("}");
 }
 
-const fn verdict_word(verdict: CheckVerdict) -> &'static str {
+#[inline]
+fn verdict(line: &mut Line, verdict: CheckVerdict) -> &mut Line {
+    // A literal in each arm: its length is known then, and it is stored rather than copied.
     match verdict {
-        CheckVerdict::Pass => "pass",
-        CheckVerdict::Flag => "flag",
-        CheckVerdict::Block => "block",
-        CheckVerdict::NotApplicable => "not_applicable",
-        CheckVerdict::Error => "error",
+        CheckVerdict::Pass => line.raw(r#""pass""#),
+        CheckVerdict::Flag => line.raw(r#""flag""#),
+        CheckVerdict::Block => line.raw(r#""block""#),
+        CheckVerdict::NotApplicable => line.raw(r#""not_applicable""#),
+        CheckVerdict::Error => line.raw(r#""error""#),
     }
 }
 
@@ -218,10 +214,10 @@ fn resource(line: &mut Line, docket: &Docket) {
         line.raw(r#","resource":null"#);
         return;
     };
-    line.raw(r#","resource":{"type":"#).word(resource.kind).raw(r#","id":"#).text(&resource.id);
+    line.raw(r#","resource":{"type":""#).raw(resource.kind).raw(r#"","id":"#).text(&resource.id);
     line.raw(r#","version":"#).text_or_null(resource.version.as_deref());
-    line.raw(r#","status":"#).text_or_null(resource.status);
-    line.raw(r#","risk_level":"#).text_or_null(resource.risk_level).raw("}");
+    line.raw(r#","status":"#).name_or_null(resource.status);
+    line.raw(r#","risk_level":"#).name_or_null(resource.risk_level).raw("}");
 }
 
 fn prompt(line: &mut Line, docket: &Docket) {
@@ -233,8 +229,8 @@ fn prompt(line: &mut Line, docket: &Docket) {
         Binding::Declared => "declared",
         Binding::Matched => "matched",
     };
-    line.raw(r#","prompt":{"id":"#).text(prompt.id.as_str()).raw(r#","version":"#).number(prompt.version);
-    line.raw(r#","binding":"#).word(binding).raw("}");
+    line.raw(r#","prompt":{"id":""#).raw(prompt.id.as_str()).raw(r#"","version":"#).number(prompt.version);
+    line.raw(r#","binding":""#).raw(binding).raw(r#""}"#);
 }
 
 fn risk(line: &mut Line, docket: &Docket) {
@@ -250,9 +246,9 @@ fn risk(line: &mut Line, docket: &Docket) {
 }
 
 fn llm(line: &mut Line, docket: &Docket) {
-    line.raw(r#","llm":{"dialect":"#).word(docket.dialect.as_str());
-    line.raw(r#","operation":"#).text_or_null(docket.operation.map(Operation::as_str));
-    line.raw(r#","upstream":"#).text_or_null(docket.upstream.as_ref().map(UpstreamId::as_str));
+    line.raw(r#","llm":{"dialect":""#).raw(docket.dialect.as_str());
+    line.raw(r#"","operation":"#).name_or_null(docket.operation.map(Operation::as_str));
+    line.raw(r#","upstream":"#).name_or_null(docket.upstream.as_ref().map(UpstreamId::as_str));
     line.raw(r#","stream":"#).flag(docket.stream);
     line.raw(r#","max_tokens":"#).number_or_null(docket.max_tokens);
     line.raw(r#","reserved_tokens":"#).number_or_null(docket.reserved_tokens).raw("}");

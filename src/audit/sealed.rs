@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rust_decimal::prelude::ToPrimitive as _;
 use uuid::Uuid;
 
 use super::action::{Action, Decision};
@@ -237,7 +236,7 @@ impl<P: Carried> Call<P> {
             status: outcome.status,
             input_tokens: usage.input,
             output_tokens: usage.output,
-            cost: cost.as_ref().and_then(|cost| Some((cost.amount.to_f64()?, cost.currency.as_str()))),
+            cost: cost.as_ref().map(|cost| (outcome::approximate(cost.amount), cost.currency.as_str())),
             first_byte_after: outcome.first_byte_after,
             duration: audit.clock.moment().since(docket.arrived),
         });
