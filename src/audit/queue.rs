@@ -163,7 +163,8 @@ impl Shared {
             queue.rest = Rest::None;
         }
         // Where writer and callers share a core, the callers that are ready queue their records first, and one sync
-        // serves them all; on a core of its own this costs a system call.
+        // serves them all; on a core of its own this costs a system call. Without it there are twice as many syncs;
+        // to yield again as long as records come gathers no more.
         drop(queue);
         std::thread::yield_now();
         queue = self.queue.lock();
@@ -210,11 +211,11 @@ impl Shared {
     }
 
     /// Queues a record and gives its sequence: the order of the queue is the order of the log.
-    fn push(&self, draft: Draft, waiter: Option<oneshot::Sender<()>>) -> Result<u64, Unavailable> {
+    fn push(&self, draft: Draft, waiter: Option<oneshot::Sender<()>>, now: Moment) -> Result<u64, Unavailable> {
         if draft.len() > LONGEST_DRAFT {
             return Err(Unavailable);
         }
-        let item = Item { draft, waiter, queued_at: self.clock.moment() };
+        let item = Item { draft, waiter, queued_at: now };
         let mut queue = self.queue.lock();
         if queue.phase != Phase::Open {
             return Err(Unavailable);
@@ -308,13 +309,20 @@ impl Place {
     /// Queues a record at once; the answer comes when it is durable (with `async`: at once).
     ///
     /// Dropping the answer does not take the record back.
-    pub fn write(mut self, draft: Draft) -> Written {
+    pub fn write(self, draft: Draft) -> Written {
+        let Some(shared) = &self.shared else { return Written(Waiting::Refused) };
+        let now = shared.clock.moment();
+        self.write_at(draft, now)
+    }
+
+    /// The same, for who has just read the clock.
+    pub(super) fn write_at(mut self, draft: Draft, now: Moment) -> Written {
         let Some(shared) = self.shared.take() else { return Written(Waiting::Refused) };
         let (waiter, durable) = match shared.durability {
             Durability::Async => (None, None),
             Durability::Sync | Durability::Group => Some(oneshot::channel()).unzip(),
         };
-        match (shared.push(draft, waiter), durable) {
+        match (shared.push(draft, waiter, now), durable) {
             (Err(Unavailable), _) => {
                 shared.places.add_permits(1);
                 Written(Waiting::Refused)
@@ -324,11 +332,19 @@ impl Place {
         }
     }
 
+    /// [`Self::post_at`], now.
+    #[cfg(test)]
+    pub(super) fn post(self, draft: Draft) {
+        if let Some(now) = self.shared.as_ref().map(|shared| shared.clock.moment()) {
+            self.post_at(draft, now);
+        }
+    }
+
     /// Queues a record at once and does not ask what becomes of it: no I/O, no waiting. What the log does not take any
     /// more is counted in [`super::LogState::lost`].
-    pub fn post(mut self, draft: Draft) {
+    pub(super) fn post_at(mut self, draft: Draft, now: Moment) {
         let Some(shared) = self.shared.take() else { return };
-        if shared.push(draft, None).is_err() {
+        if shared.push(draft, None, now).is_err() {
             shared.places.add_permits(1);
             shared.lost.fetch_add(1, Ordering::Relaxed);
         }

@@ -134,7 +134,7 @@ pub(super) async fn hold<P: Carried>(audit: &Arc<Audit>, passage: P) -> Result<(
         return Err(Unsealed::new(passage.close(None, Health::Unknown)));
     };
     let (id, draft, now) = let_through(audit, passage.docket());
-    let written = decision.write(draft);
+    let written = decision.write_at(draft, now);
     let mut held = Held { audit: Arc::clone(audit), call: Some(Call { passage, outcome, id, sealed: None }) };
     match written.await {
         Ok(address) => {
@@ -222,7 +222,8 @@ impl<P: Carried> Call<P> {
             None => crate::call::Usage { estimated: true, ..crate::call::Usage::default() },
         };
         let cost = self.passage.price().and_then(|price| outcome::cost(usage, price));
-        let duration = self.sealed.map_or(Duration::ZERO, |sealed| audit.clock.moment().since(sealed));
+        let now = audit.clock.moment();
+        let duration = self.sealed.map_or(Duration::ZERO, |sealed| now.since(sealed));
         let figures = Figures { decision: self.id, outcome, usage, cost: cost.as_ref(), duration };
         let at = audit.clock.utc();
         let envelope =
@@ -230,7 +231,7 @@ impl<P: Carried> Call<P> {
         let draft = outcome::record(&envelope, self.passage.docket(), &figures);
         // First the tokens, so that who reads the outcome finds the call settled.
         let docket = self.passage.close(Some(usage.input.saturating_add(usage.output)), outcome.health);
-        self.outcome.post(draft);
+        self.outcome.post_at(draft, now);
         audit.metrics.settled(&telemetry::Settled {
             docket: &docket,
             status: outcome.status,
@@ -238,7 +239,7 @@ impl<P: Carried> Call<P> {
             output_tokens: usage.output,
             cost: cost.as_ref().map(|cost| (outcome::approximate(cost.amount), cost.currency.as_str())),
             first_byte_after: outcome.first_byte_after,
-            duration: audit.clock.moment().since(docket.arrived),
+            duration: now.since(docket.arrived),
         });
         Settled { docket, end: outcome.end, usage, cost, duration }
     }
