@@ -245,9 +245,10 @@ fn judge(caller: &Caller, body: &Bytes) -> Result<(&'static Route, Reading, Meta
     let route = arrival.route().ok_or_else(no_route)?;
     let endpoint = Endpoint::of(route.dialect, route.operation).ok_or_else(no_route)?;
     head::silent_query(arrival.query(), Some(endpoint))?;
-    head::expect_json(arrival.headers())?;
-    let metadata = head::metadata(arrival.headers())?;
-    let declared = head::prompt(arrival.headers())?;
+    let fields = head::Fields::of(arrival.headers());
+    fields.expect_json()?;
+    let metadata = fields.metadata()?;
+    let declared = fields.prompt()?;
     let mut reading = reader::read(endpoint, body)?;
     if let Some(declared) = declared {
         if reading.prompt.as_ref().is_some_and(|named| *named != declared) {
