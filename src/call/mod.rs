@@ -80,22 +80,23 @@ pub(crate) struct Reading {
 }
 
 impl Call {
-    /// Reads `body` as the caller's route says. Linear in the body's length.
+    /// Reads `body` as the caller's route says. Linear in the body's length. Boxed, because a call is large and the evidence
+    /// of every later stage owns it: it stays where it is while they are handed on.
     ///
     /// # Errors
     /// [`Unreadable`] with its reason when the route does not exist, the head or the body cannot be read in exactly one
     /// way, no model is named, or something is asked for that the gate does not govern.
-    pub fn read(caller: Caller, body: Bytes) -> Result<Self, Stopped<Unreadable>> {
+    pub fn read(caller: Caller, body: Bytes) -> Result<Box<Self>, Stopped<Unreadable>> {
         let found = judge(&caller, &body);
         let (caller, (route, reading, metadata)) = settle(caller, found)?;
-        let mut call = Self { caller, body, route, reading, metadata };
+        let mut call = Box::new(Self { caller, body, route, reading, metadata });
         call.describe();
         Ok(call)
     }
 
     /// A call of tenant `acme` with this JSON body, for the tests of later rooms.
     #[cfg(test)]
-    pub(crate) fn for_tests(path: &str, head: &[(&'static str, &'static str)], body: &str) -> Self {
+    pub(crate) fn for_tests(path: &str, head: &[(&'static str, &'static str)], body: &str) -> Box<Self> {
         let json = [("content-type", "application/json")];
         let field = |(name, value): &(&'static str, &'static str)| {
             (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
