@@ -192,6 +192,11 @@ impl Call {
     /// Everything a person or machine wrote, in order, JSON escapes decoded. Free-form JSON (tool arguments, schemas)
     /// comes as one piece, member names included.
     pub fn texts(&self) -> impl Iterator<Item = (Source, &str)> {
+        self.texts_as_bytes().map(|(source, text)| (source, std::str::from_utf8(text).unwrap_or_default()))
+    }
+
+    /// The same as bytes of UTF-8: free, where a `str` of a range of the body would have to be checked again.
+    pub fn texts_as_bytes(&self) -> impl Iterator<Item = (Source, &[u8])> {
         self.reading.texts.iter(&self.body)
     }
 
@@ -199,7 +204,10 @@ impl Call {
     /// one piece.
     #[must_use]
     pub fn system_text(&self) -> Option<Cow<'_, str>> {
-        let mut pieces = self.texts().filter(|(source, _)| *source == Source::System).map(|(_, text)| text);
+        let mut pieces = self
+            .texts_as_bytes()
+            .filter(|(source, _)| *source == Source::System)
+            .map(|(_, text)| std::str::from_utf8(text).unwrap_or_default());
         let mut joined = Cow::Borrowed(pieces.next()?);
         for piece in pieces {
             let text = joined.to_mut();
