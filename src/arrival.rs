@@ -2,12 +2,11 @@
 //!
 //! Made by `edge::exchange`; consumed by `identity`.
 
-use chrono::{DateTime, Utc};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
 use crate::clock::Clock;
 use crate::docket::Docket;
-use crate::id::{self, CorrelationId, RequestId};
+use crate::id::{CorrelationId, RequestId};
 use crate::route::{self, Route};
 use crate::speech::{Dialect, Operation};
 
@@ -25,27 +24,32 @@ impl Arrival {
     #[must_use]
     pub fn receive(method: Method, path: &str, query: Option<&str>, headers: HeaderMap, clock: &dyn Clock) -> Self {
         let at = clock.utc();
-        let request_id = own_name(&headers, "x-request-id").unwrap_or_else(|| fresh_name(at));
-        let correlation = own_name(&headers, "x-correlation-id").unwrap_or_else(|| request_id.clone());
+        let (mut request_id, mut correlation, mut trace) = (Field::Absent, Field::Absent, Field::Absent);
+        let mut has_version = false;
+        for (name, value) in &headers {
+            match name.as_str() {
+                "x-request-id" => request_id.see(value),
+                "x-correlation-id" => correlation.see(value),
+                "traceparent" => trace.see(value),
+                "anthropic-version" => has_version = true,
+                _ => {}
+            }
+        }
+        let request_id = own_name(request_id).and_then(|name| RequestId::parse(name).ok());
+        let request_id = request_id.unwrap_or_else(|| RequestId::fresh(at));
+        let correlation = own_name(correlation).and_then(|name| CorrelationId::parse(name).ok());
+        let correlation = correlation.unwrap_or_else(|| CorrelationId::from(&request_id));
         let route = route::find(&method, path);
-        let mut docket = Docket::open(
-            RequestId::parse(&request_id).unwrap_or_else(|_| unreachable!("a plain name")),
-            CorrelationId::parse(&correlation).unwrap_or_else(|_| unreachable!("a plain name")),
-            method,
-            clock.moment(),
-            at,
-        );
+        let mut docket = Docket::open(request_id, correlation, method, clock.moment(), at);
         docket.dialect = match route {
             // The one path that both vendors have.
-            Some(route) if route.operation == Operation::Models && headers.contains_key("anthropic-version") => {
-                Dialect::Anthropic
-            }
+            Some(route) if route.operation == Operation::Models && has_version => Dialect::Anthropic,
             Some(route) => route.dialect,
             None => route::likely_dialect(path),
         };
         docket.route = route.map(|r| r.path);
         docket.operation = route.map(|r| r.operation);
-        docket.traceparent = traceparent(&headers);
+        docket.traceparent = traceparent(trace);
         Self { docket: Box::new(docket), query: query.map(ToOwned::to_owned), headers, route }
     }
 
@@ -86,19 +90,44 @@ impl Arrival {
     }
 }
 
-/// A name that the client gave, if there is exactly one, short and plain.
-fn own_name(headers: &HeaderMap, name: &str) -> Option<String> {
-    let mut all = headers.get_all(name).iter();
-    let (Some(value), None) = (all.next(), all.next()) else { return None };
-    let text = value.to_str().ok()?;
-    (text.len() <= 64 && id::is_plain_name(text)).then(|| text.to_owned())
+/// What a head says in a field that must say one thing. Gathered in one walk over the head: a look-up for each field costs
+/// as much as a walk past all of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Field<'h> {
+    /// It is not there.
+    Absent,
+    /// It is there once.
+    Once(&'h HeaderValue),
+    /// It is there more than once, and nobody may choose.
+    Repeated,
+}
+
+impl<'h> Field<'h> {
+    /// Takes the next line of this field in.
+    pub(crate) const fn see(&mut self, value: &'h HeaderValue) {
+        *self = match self {
+            Self::Absent => Self::Once(value),
+            Self::Once(_) | Self::Repeated => Self::Repeated,
+        };
+    }
+
+    /// The value, if there is exactly one.
+    pub(crate) const fn one(self) -> Option<&'h HeaderValue> {
+        match self {
+            Self::Once(value) => Some(value),
+            Self::Absent | Self::Repeated => None,
+        }
+    }
+}
+
+/// A name that the client gave, if there is exactly one, and it is short.
+fn own_name(field: Field<'_>) -> Option<&str> {
+    field.one().and_then(|value| value.to_str().ok()).filter(|text| text.len() <= 64)
 }
 
 /// The caller's trace context (W3C Trace Context, section 3.2), if there is exactly one and it is of version 00.
-fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let mut all = headers.get_all("traceparent").iter();
-    let (Some(value), None) = (all.next(), all.next()) else { return None };
-    let text = value.to_str().ok()?;
+fn traceparent(field: Field<'_>) -> Option<String> {
+    let text = field.one()?.to_str().ok()?;
     let mut fields = text.split('-');
     let is_hex = |field: &str, length| {
         field.len() == length && field.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
@@ -110,10 +139,6 @@ fn traceparent(headers: &HeaderMap) -> Option<String> {
         && fields.next().is_some_and(|flags| is_hex(flags, 2))
         && fields.next().is_none();
     good.then(|| text.to_owned())
-}
-
-fn fresh_name(at: DateTime<Utc>) -> String {
-    format!("req-{}", id::request_uuid(at).simple())
 }
 
 #[cfg(test)]

@@ -55,7 +55,6 @@ pub struct Admitted {
 
 /// What the stages say of a request.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and it is moved once")]
 pub enum Verdict {
     /// It may go to its upstream, once its record is durable.
     Forward(Passage),
@@ -72,7 +71,8 @@ impl Pipeline {
     /// The stage's refusal with the docket.
     pub fn admit(&self, arrival: Arrival) -> Result<Admitted, Stopped<Refusal>> {
         let snapshot = self.registry.current();
-        let caller = identity::authenticate(snapshot.keyring(), arrival, self.clock.utc()).map_err(joined)?;
+        let now = arrival.docket().at;
+        let caller = identity::authenticate(snapshot.keyring(), arrival, now).map_err(joined)?;
         let quota = &self.stages.quota;
         let entered = match caller.docket().operation {
             Some(Operation::Models | Operation::Check | Operation::Evaluate) => quota.enter(caller.tenant()),

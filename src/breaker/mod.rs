@@ -6,7 +6,6 @@
 
 mod machine;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::clock::SharedClock;
 use crate::config::bootstrap;
 use crate::docket::{CheckVerdict, Docket, Refuses, Stopped};
 use crate::governance::Permit;
-use crate::id::UpstreamId;
+use crate::id::{ByName, UpstreamId};
 use crate::reason::Reason;
 use crate::risk::Assessment;
 
@@ -96,7 +95,7 @@ impl Refuses for Resting {
 #[derive(Debug)]
 pub struct Breakers {
     clock: SharedClock,
-    breakers: HashMap<UpstreamId, Arc<Mutex<Machine>>>,
+    breakers: ByName<UpstreamId, Arc<Mutex<Machine>>>,
 }
 
 impl Breakers {

@@ -5,32 +5,74 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
 
 use super::fold;
 use super::metadata::Metadata;
 use super::prompt::PromptClaim;
 use super::{Unreadable, members};
+use crate::arrival::Field;
 use crate::reason::Reason;
 
 const PROMPT: &str = "x-portcullis-prompt";
 const METADATA: &str = "x-portcullis-metadata";
 
-/// Checks that the body is one document of JSON in UTF-8 that no coding wraps.
-pub(crate) fn expect_json(headers: &HeaderMap) -> Result<(), Unreadable> {
-    let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(media_type), None) = (types.next(), types.next()) else {
-        return Err(Unreadable::new(Reason::UnsupportedEncoding, "head: not exactly one content type"));
-    };
-    if !media_type.to_str().is_ok_and(is_json) {
-        return Err(Unreadable::new(Reason::UnsupportedEncoding, "head: content type is not JSON in UTF-8"));
+/// The fields of a head that say how a body is read, and what is declared beside it.
+#[derive(Debug)]
+pub(crate) struct Fields<'h> {
+    media_type: Field<'h>,
+    coding: Field<'h>,
+    prompt: Field<'h>,
+    metadata: Field<'h>,
+}
+
+impl<'h> Fields<'h> {
+    /// Gathers them in one walk.
+    pub(crate) fn of(headers: &'h HeaderMap) -> Self {
+        let absent = Field::Absent;
+        let mut fields = Self { media_type: absent, coding: absent, prompt: absent, metadata: absent };
+        for (name, value) in headers {
+            match name.as_str() {
+                "content-type" => fields.media_type.see(value),
+                "content-encoding" => fields.coding.see(value),
+                PROMPT => fields.prompt.see(value),
+                METADATA => fields.metadata.see(value),
+                _ => {}
+            }
+        }
+        fields
     }
-    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(()),
-        (Some(_), _) => Err(Unreadable::new(Reason::UnsupportedEncoding, "head: content coding is not read")),
+
+    /// Checks that the body is one document of JSON in UTF-8 that no coding wraps.
+    pub(crate) fn expect_json(&self) -> Result<(), Unreadable> {
+        let Some(media_type) = self.media_type.one() else {
+            return Err(Unreadable::new(Reason::UnsupportedEncoding, "head: not exactly one content type"));
+        };
+        // The usual spelling first.
+        if media_type.as_bytes() != b"application/json" && !media_type.to_str().is_ok_and(is_json) {
+            return Err(Unreadable::new(Reason::UnsupportedEncoding, "head: content type is not JSON in UTF-8"));
+        }
+        match self.coding {
+            Field::Absent => Ok(()),
+            Field::Once(coding) if coding.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(()),
+            Field::Once(_) | Field::Repeated => {
+                Err(Unreadable::new(Reason::UnsupportedEncoding, "head: content coding is not read"))
+            }
+        }
+    }
+
+    /// The prompt that the head names.
+    pub(crate) fn prompt(&self) -> Result<Option<PromptClaim>, Unreadable> {
+        let Some(value) = only(self.prompt, PROMPT)? else { return Ok(None) };
+        let claim = value.to_str().ok().and_then(PromptClaim::parse);
+        claim.map(Some).ok_or_else(|| {
+            Unreadable::new(Reason::MalformedRequest, "header `x-portcullis-prompt`: neither `name` nor `name@version`")
+        })
+    }
+
+    /// The facts that the head declares.
+    pub(crate) fn metadata(&self) -> Result<Metadata, Unreadable> {
+        only(self.metadata, METADATA)?.map_or_else(|| Ok(Metadata::default()), |value| Metadata::read(value.as_bytes()))
     }
 }
 
@@ -48,12 +90,13 @@ fn is_json(media_type: &str) -> bool {
 /// Refuses a query with a parameter that some reader could take for a governed member. Others are dropped: the
 /// upstream is asked for the table's path, without a query.
 pub(crate) fn silent_query(query: Option<&str>, endpoint: Option<&members::Endpoint>) -> Result<(), Unreadable> {
+    let Some(query) = query else { return Ok(()) };
     let governs = |name: &str| {
         QUERY_NAMES.contains(&name)
             || endpoint.and_then(|endpoint| endpoint.rule(name)).is_some_and(members::Rule::governs)
     };
     // `;` separates parameters for some readers.
-    for parameter in query.unwrap_or_default().split(['&', ';']) {
+    for parameter in query.split(['&', ';']) {
         let name = percent_decoded(parameter.split('=').next().unwrap_or_default());
         if governs(&name) || fold::folds_to(&name, governs) {
             return Err(Unreadable::new(
@@ -108,32 +151,22 @@ fn percent_decoded(text: &str) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The prompt that the head names.
-pub(crate) fn prompt(headers: &HeaderMap) -> Result<Option<PromptClaim>, Unreadable> {
-    let Some(value) = only(headers, PROMPT)? else { return Ok(None) };
-    let claim = value.to_str().ok().and_then(PromptClaim::parse);
-    claim.map(Some).ok_or_else(|| {
-        Unreadable::new(Reason::MalformedRequest, "header `x-portcullis-prompt`: neither `name` nor `name@version`")
-    })
-}
-
-/// The facts that the head declares.
-pub(crate) fn metadata(headers: &HeaderMap) -> Result<Metadata, Unreadable> {
-    only(headers, METADATA)?.map_or_else(|| Ok(Metadata::default()), |value| Metadata::read(value.as_bytes()))
-}
-
-fn only<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h http::HeaderValue>, Unreadable> {
-    let mut all = headers.get_all(name).iter();
-    match (all.next(), all.next()) {
-        (Some(_), Some(_)) => Err(Unreadable::new(Reason::AmbiguousRequest, format!("header `{name}`: more than one"))),
-        (one, _) => Ok(one),
+fn only<'h>(field: Field<'h>, name: &'static str) -> Result<Option<&'h HeaderValue>, Unreadable> {
+    match field {
+        Field::Absent => Ok(None),
+        Field::Once(value) => Ok(Some(value)),
+        Field::Repeated => Err(Unreadable::new(Reason::AmbiguousRequest, format!("header `{name}`: more than one"))),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{expect_json, members::CHAT, silent_query};
+    use super::{Fields, Unreadable, members::CHAT, silent_query};
     use http::{HeaderMap, HeaderName, HeaderValue};
+
+    fn expect_json(headers: &HeaderMap) -> Result<(), Unreadable> {
+        Fields::of(headers).expect_json()
+    }
 
     fn head(fields: &[(&str, &str)]) -> HeaderMap {
         let pair = |(name, value): &(&str, &str)| {

@@ -80,22 +80,23 @@ pub(crate) struct Reading {
 }
 
 impl Call {
-    /// Reads `body` as the caller's route says. Linear in the body's length.
+    /// Reads `body` as the caller's route says. Linear in the body's length. Boxed, because a call is large and the evidence
+    /// of every later stage owns it: it stays where it is while they are handed on.
     ///
     /// # Errors
     /// [`Unreadable`] with its reason when the route does not exist, the head or the body cannot be read in exactly one
     /// way, no model is named, or something is asked for that the gate does not govern.
-    pub fn read(caller: Caller, body: Bytes) -> Result<Self, Stopped<Unreadable>> {
+    pub fn read(caller: Caller, body: Bytes) -> Result<Box<Self>, Stopped<Unreadable>> {
         let found = judge(&caller, &body);
         let (caller, (route, reading, metadata)) = settle(caller, found)?;
-        let mut call = Self { caller, body, route, reading, metadata };
+        let mut call = Box::new(Self { caller, body, route, reading, metadata });
         call.describe();
         Ok(call)
     }
 
     /// A call of tenant `acme` with this JSON body, for the tests of later rooms.
     #[cfg(test)]
-    pub(crate) fn for_tests(path: &str, head: &[(&'static str, &'static str)], body: &str) -> Self {
+    pub(crate) fn for_tests(path: &str, head: &[(&'static str, &'static str)], body: &str) -> Box<Self> {
         let json = [("content-type", "application/json")];
         let field = |(name, value): &(&'static str, &'static str)| {
             (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
@@ -191,6 +192,11 @@ impl Call {
     /// Everything a person or machine wrote, in order, JSON escapes decoded. Free-form JSON (tool arguments, schemas)
     /// comes as one piece, member names included.
     pub fn texts(&self) -> impl Iterator<Item = (Source, &str)> {
+        self.texts_as_bytes().map(|(source, text)| (source, std::str::from_utf8(text).unwrap_or_default()))
+    }
+
+    /// The same as bytes of UTF-8: free, where a `str` of a range of the body would have to be checked again.
+    pub fn texts_as_bytes(&self) -> impl Iterator<Item = (Source, &[u8])> {
         self.reading.texts.iter(&self.body)
     }
 
@@ -198,7 +204,10 @@ impl Call {
     /// one piece.
     #[must_use]
     pub fn system_text(&self) -> Option<Cow<'_, str>> {
-        let mut pieces = self.texts().filter(|(source, _)| *source == Source::System).map(|(_, text)| text);
+        let mut pieces = self
+            .texts_as_bytes()
+            .filter(|(source, _)| *source == Source::System)
+            .map(|(_, text)| std::str::from_utf8(text).unwrap_or_default());
         let mut joined = Cow::Borrowed(pieces.next()?);
         for piece in pieces {
             let text = joined.to_mut();
@@ -245,9 +254,10 @@ fn judge(caller: &Caller, body: &Bytes) -> Result<(&'static Route, Reading, Meta
     let route = arrival.route().ok_or_else(no_route)?;
     let endpoint = Endpoint::of(route.dialect, route.operation).ok_or_else(no_route)?;
     head::silent_query(arrival.query(), Some(endpoint))?;
-    head::expect_json(arrival.headers())?;
-    let metadata = head::metadata(arrival.headers())?;
-    let declared = head::prompt(arrival.headers())?;
+    let fields = head::Fields::of(arrival.headers());
+    fields.expect_json()?;
+    let metadata = fields.metadata()?;
+    let declared = fields.prompt()?;
     let mut reading = reader::read(endpoint, body)?;
     if let Some(declared) = declared {
         if reading.prompt.as_ref().is_some_and(|named| *named != declared) {

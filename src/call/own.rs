@@ -112,7 +112,7 @@ fn expect(caller: &Caller, operation: Operation) -> Result<(), Unreadable> {
 type Check = (Option<ClaimedModel>, Option<String>, Metadata);
 
 fn check(caller: &Caller, body: &[u8]) -> Result<Check, Unreadable> {
-    head::expect_json(caller.arrival().headers())?;
+    head::Fields::of(caller.arrival().headers()).expect_json()?;
     let document = Document::read(body).map_err(Unreadable::flawed)?;
     metadata::refuse_forbidden(document.root())?;
     let (mut model, mut operation, mut facts) = (None, None, Metadata::default());
@@ -131,7 +131,7 @@ fn evaluate(caller: &Caller, body: &[u8]) -> Result<Option<String>, Unreadable> 
     if body.is_empty() {
         return Ok(None);
     }
-    head::expect_json(caller.arrival().headers())?;
+    head::Fields::of(caller.arrival().headers()).expect_json()?;
     let document = Document::read(body).map_err(Unreadable::flawed)?;
     metadata::refuse_forbidden(document.root())?;
     let mut customer = None;

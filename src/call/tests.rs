@@ -25,11 +25,11 @@ fn caller(method: Method, target: &str, head: &[(&str, &str)]) -> Caller {
     Caller::for_tests(Arrival::receive(method, path, query, headers, &clock))
 }
 
-fn read_with(target: &str, head: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Result<Call, Stopped<Unreadable>> {
+fn read_with(target: &str, head: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Result<Box<Call>, Stopped<Unreadable>> {
     Call::read(caller(Method::POST, target, head), Bytes::from(body.into()))
 }
 
-fn read(path: &str, body: impl Into<Vec<u8>>) -> Call {
+fn read(path: &str, body: impl Into<Vec<u8>>) -> Box<Call> {
     let body = body.into();
     let shown = String::from_utf8_lossy(&body).into_owned();
     read_with(path, &[JSON], body).unwrap_or_else(|stopped| panic!("refused: {} {shown}", stopped.why))

@@ -86,16 +86,12 @@ impl Texts {
         self.pieces.iter().map(|piece| u64::from(piece.end - piece.start)).sum()
     }
 
-    /// The pieces in the order in which they stand in the body.
-    pub(crate) fn iter<'a>(&'a self, body: &'a Bytes) -> impl Iterator<Item = (Source, &'a str)> {
+    /// The pieces in the order in which they stand in the body, as bytes of UTF-8: the whole body was checked and ranges
+    /// end at quotes or braces.
+    pub(crate) fn iter<'a>(&'a self, body: &'a Bytes) -> impl Iterator<Item = (Source, &'a [u8])> {
         self.pieces.iter().map(|piece| {
-            let text = if piece.decoded {
-                self.decoded.get(piece.range())
-            } else {
-                // The whole body was checked and ranges end at quotes or braces, so this always reads.
-                body.get(piece.range()).and_then(|bytes| std::str::from_utf8(bytes).ok())
-            };
-            (piece.source, text.unwrap_or_default())
+            let from: &[u8] = if piece.decoded { self.decoded.as_bytes() } else { body };
+            (piece.source, from.get(piece.range()).unwrap_or_default())
         })
     }
 }

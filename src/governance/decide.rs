@@ -22,12 +22,12 @@ use crate::speech::{Dialect, Operation};
 ///
 /// # Errors
 /// [`Denial`] with the first objection, in that order.
-pub fn decide(snapshot: &Arc<Snapshot>, mut call: Call) -> Result<Permit, Stopped<Denial>> {
+pub fn decide(snapshot: &Arc<Snapshot>, mut call: Box<Call>) -> Result<Permit, Stopped<Denial>> {
     let mut found = Found::default();
     let outcome = Ask::of_call(&call, |ask| judge(snapshot, ask, &mut found));
     let unknown = found.model.is_none().then(|| call.model().for_record());
     found.write(snapshot, unknown, call.docket_mut());
-    let denied = |call: Call, reason| Err(Stopped::new(call.into_docket(), Denial(reason)));
+    let denied = |call: Box<Call>, reason| Err(Stopped::new(call.into_docket(), Denial(reason)));
     if let Err(reason) = outcome {
         return denied(call, reason);
     }

@@ -84,7 +84,7 @@ pub(crate) fn snapshot(rules: &[(&str, &str, &str)]) -> Arc<Snapshot> {
 }
 
 /// A chat call of `acme` whose input is estimated as one token.
-pub(crate) fn chat(model: &str, max_output_tokens: Option<u64>) -> Call {
+pub(crate) fn chat(model: &str, max_output_tokens: Option<u64>) -> Box<Call> {
     let mut body = json!({"model": model, "messages": [{"role": "user", "content": "Hey!"}]});
     if let Some(tokens) = max_output_tokens {
         body["max_tokens"] = json!(tokens);

@@ -29,7 +29,7 @@ use crate::reason::Reason;
 /// Evidence that the registry, the prompts and the rules let a call pass, under one snapshot.
 #[derive(Debug)]
 pub struct Permit {
-    call: Call,
+    call: Box<Call>,
     snapshot: Arc<Snapshot>,
     tenant: Arc<Tenant>,
     model: Arc<Model>,

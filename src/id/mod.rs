@@ -7,10 +7,12 @@ mod uuids;
 pub use uuids::{Uuids, request_uuid};
 
 use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Longest identifier that stands in a record as it is.
@@ -19,10 +21,23 @@ pub const LONGEST_NAME: usize = 128;
 /// Whether `text` matches `[A-Za-z0-9._:/@-]{1,128}`, the shape in which a name may stand in records and labels.
 #[must_use]
 pub fn is_plain_name(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= LONGEST_NAME
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'/' | b'@' | b'-'))
+    let is_plain = |b: u8| PLAIN.get(usize::from(b)).copied().unwrap_or_default();
+    !text.is_empty() && text.len() <= LONGEST_NAME && text.bytes().all(is_plain)
 }
+
+/// The bytes of plain names. A table, because every request has hundreds of bytes that are asked about.
+static PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0_u8;
+    while b < 128 {
+        #[expect(clippy::indexing_slicing, reason = "a byte is an index of 256 places; evaluated by the compiler")]
+        {
+            table[b as usize] = b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'/' | b'@' | b'-');
+        }
+        b += 1;
+    }
+    table
+};
 
 /// A name that cannot be used, because it does not match `[A-Za-z0-9._:/@-]{1,128}`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -117,6 +132,29 @@ names! {
     /// Joins the requests of one business transaction.
     CorrelationId;
 }
+
+impl RequestId {
+    /// A name of the gate's own, for a request that arrives at this time.
+    #[must_use]
+    pub fn fresh(at: DateTime<Utc>) -> Self {
+        let mut hex = [0; uuid::fmt::Simple::LENGTH];
+        Self(["req-", request_uuid(at).simple().encode_lower(&mut hex)].concat().into())
+    }
+}
+
+impl From<&RequestId> for CorrelationId {
+    /// A request that joins no transaction is one of its own.
+    fn from(request: &RequestId) -> Self {
+        Self(Arc::clone(&request.0))
+    }
+}
+
+/// A table by names that stand in files of ours. Only their authors choose its keys, so it is hashed fast rather than
+/// with a defence against keys that are made to collide.
+pub type ByName<N, T> = HashMap<N, T, foldhash::fast::RandomState>;
+
+/// A set of such names.
+pub type Names<N> = HashSet<N, foldhash::fast::RandomState>;
 
 /// A model name as a client wrote it. It may be anything; records show it only when it is a plain name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,12 +1,11 @@
 //! The gate keys of a snapshot, by their public part.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use crate::docket::Role;
-use crate::id::{Digest, KeyId, TenantId};
+use crate::id::{ByName, Digest, KeyId, TenantId};
 
 /// One gate key's registration.
 #[derive(Debug, Clone)]
@@ -28,7 +27,7 @@ pub struct KeyRecord {
 /// All keys of one registry snapshot.
 #[derive(Debug, Default)]
 pub struct Keyring {
-    keys: HashMap<KeyId, KeyRecord>,
+    keys: ByName<KeyId, KeyRecord>,
 }
 
 impl Keyring {

@@ -172,10 +172,8 @@ fn judge<'k>(
 }
 
 fn names_another_tenant(arrival: &Arrival, tenant: &TenantId) -> bool {
-    TENANT_HEADERS
-        .iter()
-        .flat_map(|name| arrival.headers().get_all(*name))
-        .any(|value| value.as_bytes() != tenant.as_str().as_bytes())
+    let repeats = arrival.headers().iter().filter(|(name, _)| TENANT_HEADERS.contains(&name.as_str()));
+    repeats.into_iter().any(|(_, value)| value.as_bytes() != tenant.as_str().as_bytes())
 }
 
 impl Caller {

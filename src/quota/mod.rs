@@ -10,7 +10,6 @@ mod requests;
 mod tokens;
 mod window;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use crate::clock::{Moment, SharedClock};
 use crate::config::policy::{Limits, Rate};
 use crate::docket::{CheckVerdict, Docket, Refuses, Stopped};
 use crate::governance::{Model, Permit};
-use crate::id::TenantId;
+use crate::id::{ByName, TenantId};
 use crate::quota::account::{Account, Held};
 use crate::reason::Reason;
 use crate::speech::Operation;
@@ -122,7 +121,7 @@ pub struct Gauge {
 #[derive(Debug)]
 pub struct Quota {
     clock: SharedClock,
-    accounts: ArcSwap<HashMap<TenantId, Entry>>,
+    accounts: ArcSwap<ByName<TenantId, Entry>>,
     /// Held while the map is replaced; nobody waits for it on a call's way.
     applying: Mutex<()>,
 }
@@ -148,7 +147,7 @@ impl Quota {
         let _one_at_a_time = self.applying.lock();
         let now = self.clock.moment();
         let before = self.accounts.load_full();
-        let mut after: HashMap<TenantId, Entry> = HashMap::with_capacity(before.len());
+        let mut after: ByName<TenantId, Entry> = ByName::default();
         for (tenant, limits) in tenants {
             let account = before.get(tenant).map_or_else(
                 || Arc::new(Account::new(limits)),
@@ -249,7 +248,7 @@ impl Quota {
 }
 
 /// The accounts of `before` that no tenant of `after` has, as far as they are worth keeping.
-fn removed(before: &HashMap<TenantId, Entry>, after: &HashMap<TenantId, Entry>, now: Moment) -> Vec<(TenantId, Entry)> {
+fn removed(before: &ByName<TenantId, Entry>, after: &ByName<TenantId, Entry>, now: Moment) -> Vec<(TenantId, Entry)> {
     let mut kept: Vec<(Moment, TenantId, Entry)> = before
         .iter()
         .filter(|(tenant, _)| !after.contains_key(*tenant))

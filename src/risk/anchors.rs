@@ -1,16 +1,32 @@
 //! Chooses how the anchors of detectors and phrases are searched for, and searches.
 //!
 //! Teddy compares the first four bytes of up to 32 literals, sorted into eight buckets, at some 12 GB/s a pass, and
-//! loses that speed to every place where a bucket's four bytes match by chance. So of each anchor the rarest stretch is
-//! looked for (`w on` of `from now on`), and literals that look alike share a bucket. On English that made the scan
-//! twice as fast; one search for all anchors at once was five times slower. See `benches/risk.rs`.
+//! loses that speed to every place where a bucket's four bytes match by chance. So of each anchor a rare stretch is looked
+//! for (` now` of `from now on`), anchors that have one in common share it, and literals that look alike share a bucket. On
+//! English that made the scan twice as fast; one search for all anchors at once was five times slower. Every 32 literals
+//! are a pass over the text, so those that only text beyond ASCII can hold are looked for only there. See
+//! `benches/risk.rs`.
+
+use std::collections::BTreeMap;
+use std::fmt;
 
 use aho_corasick::packed::{self, MatchKind, Searcher};
 use aho_corasick::{AhoCorasick, Input, Span};
+use memchr::memmem::Finder;
 
-/// What Teddy looks at of each literal, in bytes. Shorter literals would shorten it for all of their set, so they have
-/// sets of their own.
+/// What Teddy looks at of each literal, in bytes. Shorter literals would shorten it for all of their set, so each is
+/// searched for alone.
 const LOOK: usize = 4;
+
+/// How often a stretch of [`LOOK`] bytes may come in English, as a share of all places, to be looked for in the place of
+/// rarer ones.
+const RARE: f64 = 3e-5;
+
+/// What a literal costs for its place in a pass, and what it costs when it is met whole and its owners have to look,
+/// against one for a candidate that Teddy dismisses. Together with [`RARE`] found by trial: the anchors of ASCII text
+/// make 64 literals, two passes, and prose meets none of them by chance.
+const PLACE: f64 = 1e-4;
+const MET: f64 = 20.0;
 
 /// Teddy's buckets, and how many literals go into each.
 const BUCKETS: usize = 8;
@@ -18,9 +34,6 @@ const BUCKET: usize = 4;
 
 /// Bytes folded at once; small enough to stay in the first-level cache.
 const STRIDE: usize = 4096;
-
-/// Longest text that is folded as one, in bytes; less than a stride.
-const SHORT: usize = 256;
 
 /// Longest anchor, in bytes.
 pub(super) const LONGEST: usize = 40;
@@ -40,6 +53,26 @@ const COMMON: &str = "the be to of and a in that have it for not on with he as y
 #[derive(Debug)]
 pub(super) struct Anchors<O> {
     sets: Vec<Set<O>>,
+    /// Of anchors that no ASCII text has.
+    beyond_ascii: Vec<Set<O>>,
+}
+
+/// Room for a stretch of folded text. Kept from one text to the next, because to clear a stride of fresh memory takes as
+/// long as to search a short text.
+#[derive(Clone, Default)]
+pub(super) struct Folded(Vec<u8>);
+
+impl Folded {
+    pub(super) const fn new() -> Self {
+        Self(Vec::new())
+    }
+}
+
+/// Shows nothing: it is content.
+impl fmt::Debug for Folded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Folded")
+    }
 }
 
 /// The literals of one search, and whose they are, by number.
@@ -52,6 +85,7 @@ struct Set<O> {
 /// How literals are searched for; which depends on the machine's vector instructions.
 #[derive(Debug)]
 enum Search {
+    Alone(Finder<'static>),
     Teddy(Searcher),
     Automaton(AhoCorasick),
 }
@@ -83,35 +117,24 @@ impl<O: Copy> Anchors<O> {
     /// [`NotCompiled`] when the search library takes none of its forms for them.
     pub(super) fn compile(anchors: impl Iterator<Item = (&'static str, O)>) -> Result<Self, NotCompiled> {
         let rarity = Rarity::of(COMMON.as_bytes());
-        let (full, short): (Vec<_>, Vec<_>) =
-            literals(anchors, &rarity).into_iter().partition(|literal| literal.bytes.len() >= LOOK);
-        let sets = rarity.buckets(full);
-        let sets = sets.chunks(BUCKETS).map(interleave).chain(short.chunks(BUCKETS).map(<[_]>::to_vec));
-        Ok(Self { sets: sets.map(Set::compile).collect::<Result<_, _>>()? })
+        let folded = anchors.map(|(anchor, owner)| -> Anchor<O> { (anchor.bytes().map(fold).collect(), owner) });
+        let (ascii, beyond) = folded.partition(|(bytes, _)| bytes.is_ascii());
+        Ok(Self { sets: sets(ascii, &rarity)?, beyond_ascii: sets(beyond, &rarity)? })
     }
 
     /// Tells `see` of each place where an anchor may stand: whose, where it starts, how long it is. Only a stretch of it
     /// was compared, and folded: its owner has to look.
-    pub(super) fn each(&self, text: &[u8], mut see: impl FnMut(O, usize, usize)) {
-        // Most texts are short, and a buffer for a long one takes longer to clear than a short one to search.
-        if text.len() <= SHORT {
-            self.each_stride(text, &mut [0; SHORT], &mut see);
-        } else {
-            self.each_stride(text, &mut [0; STRIDE + LONGEST], &mut see);
-        }
-    }
-
-    fn each_stride(&self, text: &[u8], folded: &mut [u8], see: &mut impl FnMut(O, usize, usize)) {
+    pub(super) fn each(&self, text: &[u8], Folded(folded): &mut Folded, mut see: impl FnMut(O, usize, usize)) {
         let mut from = 0;
         while from < text.len() {
             // Each stride sees the beginning of the next one, so that no anchor is cut in two.
-            let read = text.get(from..text.len().min(from + folded.len())).unwrap_or_default();
-            for (to, b) in folded.iter_mut().zip(read) {
-                *to = fold(*b);
-            }
-            let window = folded.get(..read.len()).unwrap_or_default();
-            for set in &self.sets {
-                set.each(window, |claim, at| {
+            let read = text.get(from..text.len().min(from + STRIDE + LONGEST)).unwrap_or_default();
+            folded.clear();
+            folded.extend(read.iter().map(|b| fold(*b)));
+            let is_ascii = folded.iter().fold(0, |all, b| all | b) < 0x80;
+            let beyond_ascii = if is_ascii { &[][..] } else { &self.beyond_ascii };
+            for set in self.sets.iter().chain(beyond_ascii) {
+                set.each(folded, |claim, at| {
                     if let Some(start) = (from + at).checked_sub(claim.skipped) {
                         see(claim.owner, start, claim.len);
                     }
@@ -123,6 +146,10 @@ impl<O: Copy> Anchors<O> {
 }
 
 impl<O: Copy> Set<O> {
+    fn alone(literal: Literal<O>) -> Self {
+        Self { search: Search::Alone(Finder::new(&literal.bytes).into_owned()), owners: vec![literal.claims] }
+    }
+
     fn compile(literals: Vec<Literal<O>>) -> Result<Self, NotCompiled> {
         let patterns = || literals.iter().map(|literal| &literal.bytes);
         let teddy = packed::Config::new().match_kind(MatchKind::LeftmostFirst).builder().extend(patterns()).build();
@@ -148,6 +175,7 @@ impl<O: Copy> Set<O> {
 
     fn next(&self, window: &[u8], from: usize) -> Option<(usize, usize)> {
         let found = match &self.search {
+            Search::Alone(finder) => return Some((0, from + finder.find(window.get(from..)?)?)),
             Search::Teddy(searcher) => searcher.find_in(window, Span { start: from, end: window.len() })?,
             Search::Automaton(automaton) => automaton.find(Input::new(window).range(from..))?,
         };
@@ -161,24 +189,79 @@ const fn fold(b: u8) -> u8 {
     b | 0x20
 }
 
-/// The rarest stretch of each anchor, each once; none begins another, because that would hide it.
-fn literals<O: Copy>(anchors: impl Iterator<Item = (&'static str, O)>, rarity: &Rarity) -> Vec<Literal<O>> {
-    let mut cut: Vec<(Vec<u8>, Claim<O>)> = anchors
-        .map(|(anchor, owner)| {
-            let folded: Vec<u8> = anchor.bytes().map(fold).collect();
-            let skipped = rarity.rarest(&folded);
-            (folded.get(skipped..).unwrap_or_default().to_vec(), Claim { owner, skipped, len: anchor.len() })
-        })
-        .collect();
-    cut.sort_by_key(|(bytes, _)| bytes.len());
-    let mut all: Vec<Literal<O>> = Vec::new();
-    for (bytes, claim) in cut {
-        match all.iter_mut().find(|known| bytes.starts_with(&known.bytes)) {
-            Some(known) => known.claims.push(claim),
-            None => all.push(Literal { bytes, claims: vec![claim] }),
+/// An anchor, folded, and whose it is.
+type Anchor<O> = (Vec<u8>, O);
+
+/// The searches for some anchors.
+fn sets<O: Copy>(anchors: Vec<Anchor<O>>, rarity: &Rarity) -> Result<Vec<Set<O>>, NotCompiled> {
+    let (full, short): (Vec<_>, Vec<_>) = anchors.into_iter().partition(|(bytes, _)| bytes.len() >= LOOK);
+    let buckets = rarity.buckets(stretches(&full, rarity));
+    let together = buckets.chunks(BUCKETS).map(|buckets| Set::compile(interleave(buckets)));
+    together.chain(whole(short).into_iter().map(|literal| Ok(Set::alone(literal)))).collect()
+}
+
+/// Each anchor as it is, those that are the same once.
+fn whole<O>(anchors: Vec<Anchor<O>>) -> Vec<Literal<O>> {
+    let mut all: BTreeMap<Vec<u8>, Vec<Claim<O>>> = BTreeMap::new();
+    for (bytes, owner) in anchors {
+        let len = bytes.len();
+        all.entry(bytes).or_default().push(Claim { owner, skipped: 0, len });
+    }
+    all.into_iter().map(|(bytes, claims)| Literal { bytes, claims }).collect()
+}
+
+/// Of each anchor one rare stretch, as long as those that share it agree: few stretches for all of them, by the greedy
+/// cover of a set. None begins another, because that would hide it: they differ in what Teddy looks at.
+fn stretches<O: Copy>(anchors: &[Anchor<O>], rarity: &Rarity) -> Vec<Literal<O>> {
+    // Whose each stretch could be.
+    let mut of: BTreeMap<&[u8], Vec<Place>> = BTreeMap::new();
+    for (number, (anchor, _)) in anchors.iter().enumerate() {
+        let rarest = anchor.windows(LOOK).map(|look| rarity.of_bytes(look)).fold(f64::INFINITY, f64::min);
+        for (skipped, look) in anchor.windows(LOOK).enumerate() {
+            if rarity.of_bytes(look) <= rarest.max(RARE) {
+                let places = of.entry(look).or_default();
+                if places.last().is_none_or(|(last, _)| *last != number) {
+                    places.push((number, skipped));
+                }
+            }
+        }
+    }
+    let mut all = Vec::new();
+    let worth = |look: &[u8], places: &[Place]| worth(look, common(anchors, places), places.len(), rarity);
+    while let Some((_, places)) = of.iter().max_by(|(a, x), (b, y)| worth(a, x).total_cmp(&worth(b, y)))
+        && !places.is_empty()
+    {
+        let places = places.clone();
+        let claim = |(number, skipped): &Place| {
+            anchors.get(*number).map(|(bytes, owner)| Claim { owner: *owner, skipped: *skipped, len: bytes.len() })
+        };
+        let bytes = common(anchors, &places).to_vec();
+        all.push(Literal { bytes, claims: places.iter().filter_map(claim).collect() });
+        let done = |number: &usize| places.iter().any(|(covered, _)| covered == number);
+        for places in of.values_mut() {
+            places.retain(|(number, _)| !done(number));
         }
     }
     all
+}
+
+/// Which anchor, and how far into it.
+type Place = (usize, usize);
+
+/// What all these anchors go on with from these places.
+fn common<'a, O>(anchors: &'a [Anchor<O>], places: &[Place]) -> &'a [u8] {
+    let from = |(number, skipped): &Place| anchors.get(*number).and_then(|(bytes, _)| bytes.get(*skipped..));
+    let shared = |a: &'a [u8], b: &'a [u8]| {
+        let len = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+        a.get(..len).unwrap_or_default()
+    };
+    places.iter().filter_map(from).reduce(shared).unwrap_or_default()
+}
+
+/// How many anchors a stretch would stand for, against what that would cost.
+#[expect(clippy::cast_precision_loss, reason = "a count of anchors is small")]
+fn worth(look: &[u8], whole: &[u8], anchors: usize, rarity: &Rarity) -> f64 {
+    anchors as f64 / (rarity.of_bytes(look) + MET * rarity.of_bytes(whole) + PLACE)
 }
 
 /// Orders the literals of up to eight buckets so that the search library, which deals them out in turn, puts each into
@@ -241,12 +324,6 @@ impl Rarity {
         })
     }
 
-    /// Where the rarest four bytes of an anchor start.
-    fn rarest(&self, anchor: &[u8]) -> usize {
-        let looks = anchor.windows(LOOK).enumerate();
-        looks.min_by(|(_, a), (_, b)| self.of_bytes(a).total_cmp(&self.of_bytes(b))).map_or(0, |(at, _)| at)
-    }
-
     /// How often a bucket matches by chance. Teddy knows of each of the four bytes only which low and which high halves
     /// occur in the bucket.
     fn of_bucket<'a>(&self, literals: &(impl Iterator<Item = &'a [u8]> + Clone)) -> f64 {
@@ -303,7 +380,7 @@ mod tests {
         static ANCHORS: LazyLock<Anchors<usize>> =
             LazyLock::new(|| Anchors::compile(WORDS.iter().enumerate().map(|(i, word)| (*word, i))).unwrap());
         let mut found = Vec::new();
-        ANCHORS.each(text.as_bytes(), |i, at, len| {
+        ANCHORS.each(text.as_bytes(), &mut Folded::new(), |i, at, len| {
             if text.as_bytes()[at..].get(..len).is_some_and(|here| here.eq_ignore_ascii_case(WORDS[i].as_bytes())) {
                 found.push((at, i));
             }
@@ -322,10 +399,19 @@ mod tests {
     }
 
     #[test]
-    fn the_rarest_stretch_of_an_anchor_is_searched_for() {
+    fn a_rare_stretch_of_an_anchor_is_searched_for() {
         let rarity = Rarity::of(COMMON.as_bytes());
         assert!(rarity.of_bytes(b"the ") > 100.0 * rarity.of_bytes(b"ghp_"));
-        assert_ne!(rarity.rarest(b"the zqxj"), 0);
+        let [literal] = &stretches(&[(b"the zqxj".to_vec(), ())], &rarity)[..] else { panic!("one stretch") };
+        assert_ne!(literal.claims[0].skipped, 0);
+    }
+
+    #[test]
+    fn anchors_with_a_stretch_in_common_share_it() {
+        let anchors = [(b"zqxj one".to_vec(), 1), (b"two zqxj".to_vec(), 2)];
+        let [literal] = &stretches(&anchors, &Rarity::of(COMMON.as_bytes()))[..] else { panic!("one stretch") };
+        let claims: Vec<_> = literal.claims.iter().map(|claim| (claim.owner, claim.skipped)).collect();
+        assert_eq!((&literal.bytes[..], &claims[..]), (&b"zqxj"[..], &[(1, 0), (2, 4)][..]));
     }
 
     proptest! {

@@ -12,16 +12,23 @@ const BLOCK: usize = 64;
 /// Calls `see` with the start of every group of digits in the dense blocks of `text` and in the blocks around them.
 pub(super) fn groups(text: &[u8], mut see: impl FnMut(usize)) {
     let mut walked = 0;
-    for (i, block) in text.chunks(BLOCK).enumerate() {
-        if digits_in(block) >= DENSE {
-            let start = (i * BLOCK).saturating_sub(BLOCK).max(walked);
-            let end = ((i + 2) * BLOCK).min(text.len());
+    let mut look = |block: usize, digits: u8| {
+        if digits >= DENSE {
+            let start = (block * BLOCK).saturating_sub(BLOCK).max(walked);
+            let end = ((block + 2) * BLOCK).min(text.len());
             walk(text, start, end, &mut see);
             walked = end;
         }
+    };
+    // Blocks of a length that the compiler knows take half the instructions of others.
+    let (blocks, rest) = text.as_chunks::<BLOCK>();
+    for (i, block) in blocks.iter().enumerate() {
+        look(i, digits_in(block));
     }
+    look(blocks.len(), digits_in(rest));
 }
 
+#[inline]
 fn digits_in(block: &[u8]) -> u8 {
     block.iter().map(|b| u8::from(b.wrapping_sub(b'0') < 10)).sum()
 }

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use super::anchors::Folded;
+
 /// What kind of harm a finding can do; the words are those of a profile's `weights` and `actions` and of
 /// `risk.count(…)` in a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,16 +119,18 @@ pub struct Findings {
     list: Vec<Finding>,
     counts: Counts,
     injection_score: u8,
+    /// The scanner's working memory.
+    pub(super) folded: Folded,
 }
 
 impl Findings {
     /// How many candidates of one text are listed with their place.
     pub const LISTED: usize = 10_000;
 
-    /// No findings. Allocates nothing until something is found.
+    /// No findings. Allocates nothing until a text is scanned.
     #[must_use]
     pub const fn new() -> Self {
-        Self { list: Vec::new(), counts: Counts(BTreeMap::new()), injection_score: 0 }
+        Self { list: Vec::new(), counts: Counts(BTreeMap::new()), injection_score: 0, folded: Folded::new() }
     }
 
     /// Forgets everything, keeps the memory.

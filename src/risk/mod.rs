@@ -25,7 +25,6 @@ use crate::docket::{Docket, Refuses, RiskLine, Stopped};
 use crate::governance::{Denial, Permit};
 use crate::quota::Grant;
 use crate::reason::Reason;
-use crate::speech::Source;
 
 /// Evidence that a call's content was scanned and its risk is acceptable under the tenant's profile and rules.
 #[derive(Debug)]
@@ -95,16 +94,10 @@ pub fn assess(scanner: &Scanner, mut grant: Grant) -> Result<Assessment, Stopped
 }
 
 /// The facts of a call: what its texts hold, what its client declares, where its model runs.
-///
-/// System text is scanned for data and credentials, not for injection: it is what gives the instructions, and good ones
-/// quote the phrases they warn of.
 fn facts_of(scanner: &Scanner, permit: &Permit) -> Facts {
     let mut findings = Findings::new();
-    for (source, text) in permit.call().texts() {
-        match source {
-            Source::System => scanner.scan_instructions(text, &mut findings),
-            Source::User | Source::Assistant | Source::Tool => scanner.scan(text, &mut findings),
-        }
+    for (source, text) in permit.call().texts_as_bytes() {
+        scanner.scan_of(source, text, &mut findings);
     }
     let mut facts = declared(permit.call().metadata());
     facts.external_model |= permit.model().file.external;

@@ -13,6 +13,7 @@ use super::digits;
 use super::finding::Findings;
 use super::injection::{self, PHRASES, Phrases, Tally};
 use super::site::Site;
+use crate::speech::Source;
 
 /// Whose anchor a literal is.
 #[derive(Debug, Clone, Copy)]
@@ -45,20 +46,29 @@ impl Scanner {
         })
     }
 
-    /// Scans one text: its findings become the list of `findings`, and are added to its counts. Linear in the text, and
-    /// free of allocation until something is found.
+    /// Scans one text: its findings become the list of `findings`, and are added to its counts. Linear in the text;
+    /// until something is found it allocates one stride of memory, which `findings` keeps for the next text.
     pub fn scan(&self, text: &str, findings: &mut Findings) {
-        self.scan_for(text, findings, true);
+        self.scan_for(text.as_bytes(), findings, true);
     }
 
     /// As [`Scanner::scan`], without looking for prompt injection: for text that gives the instructions.
     pub fn scan_instructions(&self, text: &str, findings: &mut Findings) {
-        self.scan_for(text, findings, false);
+        self.scan_for(text.as_bytes(), findings, false);
     }
 
-    fn scan_for(&self, text: &str, findings: &mut Findings, injection: bool) {
+    /// Scans what `source` wrote, as UTF-8. System text is scanned for data and credentials, not for injection: it is what
+    /// gives the instructions, and good ones quote the phrases they warn of.
+    pub(super) fn scan_of(&self, source: Source, text: &[u8], findings: &mut Findings) {
+        let injection = match source {
+            Source::System => false,
+            Source::User | Source::Assistant | Source::Tool => true,
+        };
+        self.scan_for(text, findings, injection);
+    }
+
+    fn scan_for(&self, bytes: &[u8], findings: &mut Findings, injection: bool) {
         findings.next_text();
-        let bytes = text.as_bytes();
         digits::groups(bytes, |at| ask(&self.numbers, Site { text: bytes, at }, findings));
         if !self.at_signs.is_empty() {
             for at in memchr::memchr_iter(b'@', bytes) {
@@ -66,11 +76,13 @@ impl Scanner {
             }
         }
         let mut tally = Tally::default();
-        self.anchors.each(bytes, |owner, at, len| match owner {
+        let mut folded = std::mem::take(&mut findings.folded);
+        self.anchors.each(bytes, &mut folded, |owner, at, len| match owner {
             Owner::Detector(detector) => ask(&[detector], Site { text: bytes, at }, findings),
             Owner::Phrase(number) if injection => self.phrases.judge(number, Site { text: bytes, at }, len, &mut tally),
             Owner::Phrase(_) => {}
         });
+        findings.folded = folded;
         findings.note_injection(tally.score(), injection::COUNTS_FROM);
         findings.settle();
     }

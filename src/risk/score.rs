@@ -88,6 +88,9 @@ pub fn score(profile: &Profile, facts: &Facts) -> Score {
     let mut sum = Sum::default();
     for class in Class::ALL {
         let parts = actions_of(class, profile, facts);
+        if parts.is_empty() {
+            continue;
+        }
         sum.add(reason_of(class), weight(&profile.weights, class.as_str(), default_weight(class)), &parts);
     }
     if facts.external_model {
@@ -119,11 +122,15 @@ const fn reason_of(class: Class) -> &'static str {
 
 /// The action, or none, for each type of a class that is present.
 fn actions_of(class: Class, profile: &Profile, facts: &Facts) -> Vec<Option<RiskAction>> {
+    let mut found = facts.counts.iter().map(|(kind, _)| kind).filter(|kind| kind.class() == class).peekable();
+    let is_declared = class == Class::PersonalData && facts.declared_personal_data;
+    if found.peek().is_none() && !is_declared {
+        return Vec::new();
+    }
     let for_class = profile.actions.get(class.as_str()).copied();
-    let found = facts.counts.iter().map(|(kind, _)| kind).filter(|kind| kind.class() == class);
     let mut actions: Vec<_> =
         found.map(|kind: FindingType| profile.actions.get(kind.name()).copied().or(for_class)).collect();
-    if class == Class::PersonalData && facts.declared_personal_data {
+    if is_declared {
         actions.push(for_class);
     }
     actions

@@ -43,6 +43,8 @@ impl Sense {
 /// What a member of exactly this name is.
 pub(super) fn sense(name: &str) -> Sense {
     match name {
+        // The comparisons are made in this order, and most messages have just these.
+        "content" => Sense::Parts,
         "type" | "role" | "id" | "call_id" | "tool_call_id" | "tool_use_id" | "status" | "index" | "detail"
         | "format" | "media_type" | "mime_type" | "phase" | "cache_control" | "strict" | "is_error" | "ttl" => {
             Sense::Label
@@ -52,7 +54,6 @@ pub(super) fn sense(name: &str) -> Sense {
             Sense::Text
         }
         "file" | "input_audio" => Sense::Media,
-        "content" => Sense::Parts,
         "output" | "summary" => Sense::LooseParts,
         "input"
         | "arguments"

@@ -22,7 +22,7 @@ use crate::config::policy::{OrganizationFile, Person, Profile, RiskLevel, Status
 use crate::config::reading::Reading;
 use crate::governance::prompts::Template;
 use crate::governance::rules::{RuleSource, Rules};
-use crate::id::{Digest, ModelId, OrganizationId, ProfileId, PromptId, Revision, TenantId, UpstreamId};
+use crate::id::{ByName, Digest, ModelId, OrganizationId, ProfileId, PromptId, Revision, TenantId, UpstreamId};
 use crate::identity::{KeyRecord, Keyring};
 
 /// What the bootstrap config says that policy files must agree with.
@@ -63,7 +63,7 @@ pub(super) fn assemble(root: &Path, files: Files, terms: &Terms, stamp: Stamp) -
 type In<T> = (usize, T);
 
 /// Model versions by every name they answer to.
-type ByName = HashMap<ModelId, Vec<Arc<Model>>>;
+type Versions = ByName<ModelId, Vec<Arc<Model>>>;
 
 /// All files on the desk: as read, and what was found wrong so far.
 struct Desk {
@@ -191,10 +191,10 @@ impl Desk {
         }
     }
 
-    fn models(&mut self, terms: &Terms) -> (Vec<Arc<Model>>, ByName) {
+    fn models(&mut self, terms: &Terms) -> (Vec<Arc<Model>>, Versions) {
         let read = std::mem::take(&mut self.models);
         let mut first: HashMap<(ModelId, String), usize> = HashMap::with_capacity(read.len());
-        let mut by_name: ByName = HashMap::with_capacity(read.len());
+        let mut by_name = Versions::default();
         let mut aliases: Vec<(usize, Place, ModelId, Arc<Model>)> = Vec::new();
         for (file, model) in read {
             let model::Model { file: says, version_at, upstream_at, status_at, aliases_at } = model;
@@ -233,7 +233,7 @@ impl Desk {
     }
 
     /// An alias means one version, so it may be neither a model's name nor another version's alias.
-    fn aliases(&mut self, aliases: Vec<(usize, Place, ModelId, Arc<Model>)>, by_name: &mut ByName) {
+    fn aliases(&mut self, aliases: Vec<(usize, Place, ModelId, Arc<Model>)>, by_name: &mut Versions) {
         let mut first: HashMap<ModelId, usize> = HashMap::with_capacity(aliases.len());
         for (file, place, alias, model) in aliases {
             match by_name.entry(alias) {
@@ -253,9 +253,9 @@ impl Desk {
         }
     }
 
-    fn prompts(&mut self) -> HashMap<PromptId, Vec<Arc<Prompt>>> {
+    fn prompts(&mut self) -> ByName<PromptId, Vec<Arc<Prompt>>> {
         let read = std::mem::take(&mut self.prompts);
-        let mut by_name: HashMap<PromptId, Vec<Arc<Prompt>>> = HashMap::new();
+        let mut by_name: ByName<PromptId, Vec<Arc<Prompt>>> = ByName::default();
         let mut first: HashMap<(PromptId, u32), usize> = HashMap::with_capacity(read.len());
         for (file, prompt) in read {
             let prompt::Prompt { file: says, prompt_at, version_at, template_at } = prompt;
@@ -287,10 +287,10 @@ impl Desk {
         by_name
     }
 
-    fn profiles(&mut self) -> HashMap<ProfileId, Arc<Profile>> {
+    fn profiles(&mut self) -> ByName<ProfileId, Arc<Profile>> {
         let read = std::mem::take(&mut self.profiles);
         let mut first: HashMap<ProfileId, usize> = HashMap::new();
-        let mut profiles: HashMap<ProfileId, Arc<Profile>> = HashMap::new();
+        let mut profiles: ByName<ProfileId, Arc<Profile>> = ByName::default();
         for (file, risk) in read {
             let name = risk.profile.profile.clone();
             if let Some(first) = first.get(&name) {
@@ -311,7 +311,7 @@ impl Desk {
         file: usize,
         name: Option<&ProfileId>,
         at: Option<Place>,
-        known: &HashMap<ProfileId, Arc<Profile>>,
+        known: &ByName<ProfileId, Arc<Profile>>,
     ) {
         if let (Some(name), Some(at)) = (name, at)
             && !known.contains_key(name)
@@ -323,7 +323,7 @@ impl Desk {
 
     fn organizations(
         &mut self,
-        profiles: &HashMap<ProfileId, Arc<Profile>>,
+        profiles: &ByName<ProfileId, Arc<Profile>>,
     ) -> HashMap<OrganizationId, OrganizationFile> {
         let read = std::mem::take(&mut self.organizations);
         let mut first: HashMap<OrganizationId, usize> = HashMap::new();
@@ -344,13 +344,13 @@ impl Desk {
     fn tenants(
         &mut self,
         terms: &Terms,
-        models: &ByName,
+        models: &Versions,
         organizations: &HashMap<OrganizationId, OrganizationFile>,
-        profiles: &HashMap<ProfileId, Arc<Profile>>,
-    ) -> (HashMap<TenantId, Arc<Tenant>>, Keyring) {
+        profiles: &ByName<ProfileId, Arc<Profile>>,
+    ) -> (ByName<TenantId, Arc<Tenant>>, Keyring) {
         let read = std::mem::take(&mut self.tenants);
         let mut first: HashMap<TenantId, usize> = HashMap::with_capacity(read.len());
-        let mut tenants = HashMap::with_capacity(read.len());
+        let mut tenants = ByName::default();
         let mut keyring = Keyring::default();
         if read.is_empty() && !self.torn.contains("tenants") {
             self.loose.push(Fault::of_file("tenants/", "there is no tenant: every call will be refused").warning());
@@ -394,7 +394,7 @@ impl Desk {
     }
 
     /// Looks at what a tenant may use: what is not there is a warning, what the audit log is too weak for a fault.
-    fn permitted(&mut self, file: usize, tenant: &tenant::Tenant, models: &ByName, terms: &Terms) {
+    fn permitted(&mut self, file: usize, tenant: &tenant::Tenant, models: &Versions, terms: &Terms) {
         for (name, place) in tenant.file.models.iter().zip(&tenant.models_at) {
             match models.get(name).map(Vec::as_slice) {
                 None if self.torn.contains("models") => {}
@@ -479,7 +479,7 @@ fn keep<T>(kept: &mut Vec<In<T>>, file: usize, found: impl IntoIterator<Item = T
 fn in_force(
     tenant: tenant::Tenant,
     organization: Option<&OrganizationFile>,
-    profiles: &HashMap<ProfileId, Arc<Profile>>,
+    profiles: &ByName<ProfileId, Arc<Profile>>,
 ) -> Option<Tenant> {
     let file = tenant.file;
     let named = file.risk.profile.as_ref().or_else(|| organization.and_then(|o| o.risk.profile.as_ref()));

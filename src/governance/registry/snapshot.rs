@@ -1,6 +1,5 @@
 //! The snapshot: every model, prompt, tenant, key, rule and person of one state of the policy files.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -9,7 +8,7 @@ use crate::config::fault::Fault;
 use crate::config::policy::{Limits, ModelFile, Person, Profile, PromptFile, TenantFile};
 use crate::governance::prompts::Template;
 use crate::governance::rules::Rules;
-use crate::id::{Digest, ModelId, ProfileId, PromptId, Revision, TenantId};
+use crate::id::{ByName, Digest, ModelId, Names, ProfileId, PromptId, Revision, TenantId};
 use crate::identity::Keyring;
 
 /// One model version of the registry.
@@ -38,7 +37,7 @@ pub struct Tenant {
     /// Its risk profile in force.
     pub profile: Arc<Profile>,
     /// The models it may use, by the registry's name.
-    pub models: HashSet<ModelId>,
+    pub models: Names<ModelId>,
 }
 
 /// All policy files as one whole, checked. Look-ups are by hash and allocate nothing.
@@ -48,11 +47,11 @@ pub struct Snapshot {
     pub(super) digest: Digest,
     pub(super) loaded_at: DateTime<Utc>,
     pub(super) keyring: Keyring,
-    pub(super) tenants: HashMap<TenantId, Arc<Tenant>>,
+    pub(super) tenants: ByName<TenantId, Arc<Tenant>>,
     pub(super) models: Vec<Arc<Model>>,
-    pub(super) by_name: HashMap<ModelId, Vec<Arc<Model>>>,
-    pub(super) prompts: HashMap<PromptId, Vec<Arc<Prompt>>>,
-    pub(super) profiles: HashMap<ProfileId, Arc<Profile>>,
+    pub(super) by_name: ByName<ModelId, Vec<Arc<Model>>>,
+    pub(super) prompts: ByName<PromptId, Vec<Arc<Prompt>>>,
+    pub(super) profiles: ByName<ProfileId, Arc<Profile>>,
     pub(super) rules: Rules,
     pub(super) people: Vec<Person>,
     pub(super) warnings: Vec<Fault>,
