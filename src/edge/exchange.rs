@@ -13,13 +13,12 @@ use http_body::Body as _;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::body::{self, Bounds, Budget, Share};
 use super::outlive::{Outlive, Presence, Shelter};
 use super::relay::{Begun, Relay};
-use super::upstream::{NoAnswer, Upstreams};
+use super::upstream::{Answered, NoAnswer, Upstreams};
 use super::{headers, own, reply};
 use crate::arrival::Arrival;
 use crate::audit::{Audit, Decision, End, GovernanceAct, Outcome, Sealed, Unsealed};
@@ -177,10 +176,6 @@ impl Gate {
             Err(unsealed) => return self.unsealed(unsealed),
         };
         self.metrics.decided(sealed.docket(), "allow", None);
-        let Some(timeouts) = self.upstreams.timeouts(&sealed.permit().model().file.upstream) else {
-            return self.no_answer(sealed, NoAnswer::Failed);
-        };
-        let sent = Instant::now();
         let Some(answer) = presence.bound(self.upstreams.send(&sealed)).await else {
             let health = Health::Unknown;
             let _settled = sealed.finish(Outcome {
@@ -196,7 +191,8 @@ impl Gate {
             Ok(answer) => answer,
             Err(why) => return self.no_answer(sealed, why),
         };
-        let (head, upstream) = answer.into_parts();
+        let Answered { response, sent, timeouts } = answer;
+        let (head, upstream) = response.into_parts();
         let event_stream = is_event_stream(&head.headers);
         let ends_by_closing = head.version < Version::HTTP_2 && headers::ends_by_closing(&head.headers);
         let mut shown = headers::for_client(&head.headers);

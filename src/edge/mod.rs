@@ -4,7 +4,6 @@
 
 mod admin;
 mod body;
-mod connect;
 mod exchange;
 mod headers;
 mod listener;
