@@ -3,6 +3,7 @@
 //! Nothing here judges. What is refused is refused by a stage; what is forwarded is a `Sealed`.
 
 mod admin;
+mod alarm;
 mod body;
 mod exchange;
 mod headers;

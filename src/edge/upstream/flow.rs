@@ -11,9 +11,9 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::alarm::Alarm;
 use super::link::Link;
 use super::pool::Pool;
+use crate::edge::alarm::Alarm;
 
 /// An answer's body.
 #[derive(Debug)]

@@ -16,10 +16,10 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use tokio::time::Instant;
 
-use super::alarm::Alarm;
 use super::bell::Bell;
 use super::connect::Stream;
 use super::{Request, Unanswered};
+use crate::edge::alarm::Alarm;
 
 /// How often a connection is polled again at once because it woke itself, before others have their turn.
 const MOST_ROUNDS: u8 = 8;

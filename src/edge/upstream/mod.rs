@@ -4,7 +4,6 @@
 //! is the configured one, the head is written anew, the body is the judged bytes. Redirects are not followed. A call is
 //! asked again only where no byte of it was sent.
 
-mod alarm;
 mod bell;
 mod connect;
 mod flow;
