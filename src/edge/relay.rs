@@ -87,7 +87,7 @@ impl Gathered {
 /// What an unsettled call still holds.
 #[derive(Debug)]
 struct Open {
-    sealed: Sealed,
+    sealed: Box<Sealed>,
     watch: Watch,
     status: u16,
     /// Whether only the connection's close says that the body is over, as it also would when the upstream died.
@@ -103,7 +103,7 @@ struct Open {
 /// What the exchange knows when the head has come.
 #[derive(Debug)]
 pub(super) struct Begun {
-    pub(super) sealed: Sealed,
+    pub(super) sealed: Box<Sealed>,
     pub(super) watch: Watch,
     pub(super) status: u16,
     pub(super) event_stream: bool,
