@@ -313,6 +313,7 @@ async fn tick(gate: Arc<Gate>, certificates: Option<Arc<Certificates>>, stop: Ca
     let mut bad_certificate = None;
     loop {
         tokio::select! { biased; () = stop.cancelled() => return, _ = ticks.tick() => {} }
+        gate.upstreams.sweep();
         if gate.audit.flush_floods().await.is_err() {
             tracing::error!("counted refusals could not be recorded; they are kept until the audit log can take them");
         }

@@ -7,6 +7,8 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 use portcullis::simulator::{Framing, Orders, Simulator};
@@ -15,6 +17,7 @@ use support::wire::certificates::Authority;
 use support::wire::{Line, Upstream, edits, post};
 use support::{ACME, CHAT, Site, UPSTREAM_KEY, chat_body, eventually, is};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Barrier;
 
 const BODY: &str = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}]}"#;
 const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
@@ -232,6 +235,67 @@ async fn an_upstream_over_tls_is_known_by_the_ca_file_alone() {
             assert!(head.starts_with(expected), "{head}");
         }
     }
+}
+
+#[tokio::test]
+async fn calls_one_after_the_other_share_a_connection() {
+    let (site, upstream) = site(|_| ()).await;
+    let mut client = ask(&site).await;
+    let (mut line, _, _) = upstream.called().await;
+    line.say(ANSWER).await;
+    assert_eq!(client.message().await.1, b"{}");
+    for _ in 0..3 {
+        let mut client = ask(&site).await;
+        assert!(line.message().await.0.starts_with("post /v1/chat/completions http/1.1"));
+        line.say(ANSWER).await;
+        assert_eq!(client.message().await.1, b"{}");
+    }
+    upstream.assert_alone().await;
+}
+
+#[tokio::test]
+async fn calls_to_an_upstream_that_speaks_http2_share_one_connection_at_the_same_time() {
+    let authority = Authority::new();
+    let acceptor = authority.issue().acceptor(&["h2"]);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let site = Site::with(|dir| {
+        edits::aim(dir, &url);
+        fs::write(dir.join("upstream-ca.pem"), authority.pem()).unwrap();
+        edits::upstream(dir, "ca: upstream-ca.pem");
+    })
+    .await;
+    // The first call opens the connection; the next ones are answered once all of them are there.
+    let together = Arc::new(Barrier::new(3));
+    let first = AtomicBool::new(true);
+    let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+        let (together, first) = (Arc::clone(&together), first.swap(false, Ordering::SeqCst));
+        async move {
+            assert_eq!((request.version(), request.uri().path()), (http::Version::HTTP_2, CHAT));
+            assert_eq!(http_body_util::BodyExt::collect(request.into_body()).await.unwrap().to_bytes(), BODY);
+            if !first {
+                together.wait().await;
+            }
+            let mut answer = http::Response::new(http_body_util::Full::new(bytes::Bytes::from_static(b"{}")));
+            answer.headers_mut().insert("content-type", "application/json".parse().unwrap());
+            Ok::<_, std::convert::Infallible>(answer)
+        }
+    });
+    let serve = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        let stream = hyper_util::rt::TokioIo::new(acceptor.accept(stream).await.unwrap());
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let connection = hyper::server::conn::http2::Builder::new(executor).serve_connection(stream, service);
+        tokio::select! { _ended = connection => {}, _second = listener.accept() => panic!("a second connection") }
+    };
+    let calls = async {
+        assert_eq!(ask(&site).await.message().await.1, b"{}");
+        let clients = join_all((0..3).map(|_| ask(&site))).await;
+        for answer in join_all(clients.into_iter().map(async |mut client| client.message().await)).await {
+            assert!(answer.0.starts_with("http/1.1 200") && answer.1 == b"{}", "{answer:?}");
+        }
+    };
+    tokio::select! { () = calls => {}, () = serve => panic!("the connection ended") }
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@
 
 mod compile;
 
+use std::sync::Arc;
+
 use regex_automata::meta::Regex;
 use serde_json::Value;
 
@@ -74,7 +76,7 @@ enum Pattern {
     #[default]
     Any,
     Name,
-    Regex(Box<Regex>),
+    Regex(Arc<Regex>),
 }
 
 /// A schema that uses what this room does not know; found by the tests of the formats.

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt;
 
+use super::alarm::within;
 use crate::verdict::Intake;
 
 /// How much of an announced length is believed before it has arrived.
@@ -96,9 +97,7 @@ where
     if announced.is_some_and(|bytes| bytes > bounds.limit_bytes) {
         return Err(Intake::BodyTooLarge);
     }
-    tokio::time::timeout(bounds.time, gather(body, announced, bounds.limit_bytes, share))
-        .await
-        .unwrap_or(Err(Intake::TimedOut))
+    within(bounds.time, gather(body, announced, bounds.limit_bytes, share)).await.unwrap_or(Err(Intake::TimedOut))
 }
 
 /// Reads what is left of a refused body and forgets it, as long as that is little and comes soon: then the connection
@@ -117,7 +116,7 @@ where
         }
         true
     };
-    tokio::time::timeout(LONGEST_LEAVE, rest).await.unwrap_or(false)
+    within(LONGEST_LEAVE, rest).await.unwrap_or(false)
 }
 
 async fn gather<B>(mut body: B, announced: Option<u64>, limit_bytes: u64, share: &mut Share) -> Result<Bytes, Intake>
@@ -138,6 +137,9 @@ where
         share.grow_to(total)?;
         if rest.is_empty() && first.is_empty() {
             first = data;
+            if body.is_end_stream() {
+                break;
+            }
             continue;
         }
         if rest.is_empty() {

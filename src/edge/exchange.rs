@@ -13,13 +13,13 @@ use http_body::Body as _;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::body::{self, Bounds, Budget, Share};
 use super::outlive::{Outlive, Presence, Shelter};
 use super::relay::{Begun, Relay};
-use super::upstream::{NoAnswer, Upstreams};
+use super::reply::Fields;
+use super::upstream::{Answered, NoAnswer, Upstreams};
 use super::{headers, own, reply};
 use crate::arrival::Arrival;
 use crate::audit::{Audit, Decision, End, GovernanceAct, Outcome, Sealed, Unsealed};
@@ -173,14 +173,10 @@ impl Gate {
     async fn forward(&self, passage: Passage, share: Share, presence: &Presence) -> Reply {
         let standing = passage.docket().tenant.as_ref().and_then(|tenant| self.pipeline.stages.quota.standing(tenant));
         let sealed = match self.audit.seal(passage).await {
-            Ok(sealed) => sealed,
+            Ok(sealed) => Box::new(sealed),
             Err(unsealed) => return self.unsealed(unsealed),
         };
         self.metrics.decided(sealed.docket(), "allow", None);
-        let Some(timeouts) = self.upstreams.timeouts(&sealed.permit().model().file.upstream) else {
-            return self.no_answer(sealed, NoAnswer::Failed);
-        };
-        let sent = Instant::now();
         let Some(answer) = presence.bound(self.upstreams.send(&sealed)).await else {
             let health = Health::Unknown;
             let _settled = sealed.finish(Outcome {
@@ -196,14 +192,16 @@ impl Gate {
             Ok(answer) => answer,
             Err(why) => return self.no_answer(sealed, why),
         };
-        let (head, upstream) = answer.into_parts();
+        let Answered { response, sent, timeouts } = answer;
+        let (head, upstream) = response.into_parts();
         let event_stream = is_event_stream(&head.headers);
         let ends_by_closing = head.version < Version::HTTP_2 && headers::ends_by_closing(&head.headers);
-        let mut shown = headers::for_client(&head.headers);
-        reply::sign(&mut shown, sealed.docket(), "allow", None);
-        put_address(&mut shown, sealed.address());
+        let mut shown = headers::for_client(head.headers);
+        let mut fields = Fields::of(&mut shown);
+        fields.sign(sealed.docket(), "allow", None);
+        fields.address(sealed.address());
         if let Some(standing) = &standing {
-            reply::show_standing(&mut shown, standing);
+            fields.standing(standing);
         }
         let route = sealed.permit().call().route();
         let watch = Watch::new(route.dialect, route.operation, event_stream);
@@ -225,12 +223,13 @@ impl Gate {
     }
 
     /// The upstream gave no answer that may be passed on: the sealed call ends with the gate's own words.
-    fn no_answer(&self, sealed: Sealed, why: NoAnswer) -> Reply {
+    fn no_answer(&self, sealed: Box<Sealed>, why: NoAnswer) -> Reply {
         let reason = why.reason();
         let mut response = refusal(sealed.docket(), reason);
         // The decision stands as recorded: the gate let the call through, the upstream did not answer it.
-        reply::sign(response.headers_mut(), sealed.docket(), Decision::Allow.as_str(), Some(reason));
-        put_address(response.headers_mut(), sealed.address());
+        let mut fields = Fields::of(response.headers_mut());
+        fields.sign(sealed.docket(), Decision::Allow.as_str(), Some(reason));
+        fields.address(sealed.address());
         self.metrics.failed_after_decision(sealed.docket(), reason);
         let _settled = sealed.finish(Outcome {
             end: End::Failed,
@@ -253,15 +252,16 @@ impl Gate {
                 let docket = recorded.into_docket();
                 self.metrics.decided(&docket, decision, Some(reason));
                 let mut response = refusal(&docket, reason);
+                let standing = docket.tenant.as_ref().and_then(|tenant| self.pipeline.stages.quota.standing(tenant));
+                let mut fields = Fields::of(response.headers_mut());
                 if let Some(address) = &address {
-                    put_address(response.headers_mut(), address);
+                    fields.address(address);
                 }
                 if let Some(after) = retry {
-                    reply::show_retry(response.headers_mut(), after);
+                    fields.retry(after);
                 }
-                let standing = docket.tenant.as_ref().and_then(|tenant| self.pipeline.stages.quota.standing(tenant));
                 if let Some(standing) = &standing {
-                    reply::show_standing(response.headers_mut(), standing);
+                    fields.standing(standing);
                 }
                 response
             }
@@ -281,13 +281,14 @@ impl Gate {
                 let decision = decision.as_str();
                 self.metrics.decided(&docket, decision, refused);
                 let mut response = own::answer(&docket, &asked);
-                reply::sign(response.headers_mut(), &docket, decision, refused);
-                if let Some(address) = &address {
-                    put_address(response.headers_mut(), address);
-                }
                 let standing = docket.tenant.as_ref().and_then(|tenant| self.pipeline.stages.quota.standing(tenant));
+                let mut fields = Fields::of(response.headers_mut());
+                fields.sign(&docket, decision, refused);
+                if let Some(address) = &address {
+                    fields.address(address);
+                }
                 if let Some(standing) = &standing {
-                    reply::show_standing(response.headers_mut(), standing);
+                    fields.standing(standing);
                 }
                 response
             }
@@ -300,7 +301,7 @@ impl Gate {
         let docket = unsealed.into_docket();
         self.metrics.decided(&docket, "block", Some(Reason::AuditUnavailable));
         let mut response = refusal(&docket, Reason::AuditUnavailable);
-        reply::show_retry(response.headers_mut(), std::time::Duration::from_secs(1));
+        Fields::of(response.headers_mut()).retry(std::time::Duration::from_secs(1));
         response
     }
 }
@@ -308,19 +309,13 @@ impl Gate {
 /// A refusal in the caller's dialect, signed.
 fn refusal(docket: &Docket, reason: Reason) -> Reply {
     let mut response = own::json(reply::status(reason), reply::refusal_body(docket, reason));
-    reply::sign(response.headers_mut(), docket, Decision::of(reason).as_str(), Some(reason));
+    Fields::of(response.headers_mut()).sign(docket, Decision::of(reason).as_str(), Some(reason));
     response
 }
 
 /// The answer to a client that is not there to read it.
 fn nobody() -> Reply {
     own::json(StatusCode::OK, Bytes::new())
-}
-
-fn put_address(headers: &mut HeaderMap, address: &crate::audit::Address) {
-    if let Ok(value) = HeaderValue::try_from(address.to_string()) {
-        headers.insert(reply::AUDIT, value);
-    }
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
@@ -334,8 +329,8 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 fn head_is_well_formed(head: &http::request::Parts) -> bool {
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
-    let host = first.map(|value| value.to_str().ok().and_then(plain_authority));
-    let host_is_good = match (&host, second) {
+    let host = first.map(|value| value.to_str().ok().filter(|text| is_plain_authority(text)));
+    let host_is_good = match (host, second) {
         (_, Some(_)) | (Some(None), _) => false,
         // HTTP/2 says it in `:authority`; HTTP/1.1 needs the field besides an absolute target, too.
         (None, None) if head.version == Version::HTTP_2 => head.uri.authority().is_some(),
@@ -343,35 +338,50 @@ fn head_is_well_formed(head: &http::request::Parts) -> bool {
         (Some(Some(_)), None) => true,
     };
     let agrees = match (head.uri.authority(), host.flatten()) {
-        (Some(target), Some(host)) => target.as_str().eq_ignore_ascii_case(host.as_str()),
-        (Some(target), None) => plain_authority(target.as_str()).is_some(),
+        (Some(target), Some(host)) => target.as_str().eq_ignore_ascii_case(host),
+        (Some(target), None) => is_plain_authority(target.as_str()),
         (None, _) => true,
     };
     host_is_good && agrees && headers::length_is_plain(&head.headers)
 }
 
-fn plain_authority(text: &str) -> Option<Authority> {
-    if text.is_empty() || text.contains('@') {
-        return None;
-    }
-    let authority: Authority = text.parse().ok()?;
+/// Whether this is a host, and perhaps a port, and nothing else.
+fn is_plain_authority(text: &str) -> bool {
     // What is not the host is a colon and a port, which may be empty (RFC 3986 section 3.2.3).
-    let port = text.strip_prefix(authority.host())?;
     let is_port =
         |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
-    let plain = port.strip_prefix(':').is_none_or(is_port);
-    plain.then_some(authority)
+    // Nearly every client names its host in letters, digits, dots and dashes: those need no parser.
+    let plain = text.bytes().position(|b| !(b.is_ascii_alphanumeric() || b == b'.' || b == b'-'));
+    match plain.and_then(|end| text.split_at_checked(end)) {
+        None => !text.is_empty(),
+        Some((host, rest)) if !host.is_empty() && rest.starts_with(':') => rest.strip_prefix(':').is_some_and(is_port),
+        Some(_) => text.parse::<Authority>().is_ok_and(|authority| {
+            let rest = (!text.contains('@')).then(|| text.strip_prefix(authority.host())).flatten();
+            rest.is_some_and(|rest| rest.strip_prefix(':').is_none_or(is_port))
+        }),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use http::{Method, Request, Version};
 
-    use super::{head_is_well_formed, refusal};
+    use super::{Gate, head_is_well_formed, refusal};
     use crate::clock::Moment;
     use crate::docket::Docket;
     use crate::id::{CorrelationId, RequestId};
     use crate::reason::Reason;
+
+    const fn size_of_future<A, B, C, D, F: Future>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn what_is_kept_of_a_call_between_two_steps_stays_small() {
+        // Each call in flight has one, and it is moved once.
+        let size = size_of_future(Gate::exchange);
+        assert!(size <= 8 * 1024, "{size} bytes");
+    }
 
     fn good(version: Version, target: &str, lines: &[(&str, &str)]) -> bool {
         let mut request = Request::builder().version(version).uri(target);

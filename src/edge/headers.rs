@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue};
 
 /// Request fields that may go upstream. Everything else stays here: credentials, tenant and verdict headers, routing
 /// hints, cookies, forwarding chains, whatever a vendor invents next.
-const REQUEST: [HeaderName; 5] = [
+static REQUEST: [HeaderName; 5] = [
     header::ACCEPT,
     header::USER_AGENT,
     HeaderName::from_static("anthropic-version"),
@@ -14,7 +14,7 @@ const REQUEST: [HeaderName; 5] = [
 ];
 
 /// Fields of a response that belong to the hop or to the upstream's own account, not to the caller.
-const RESPONSE_DROPPED: [HeaderName; 15] = [
+static RESPONSE_DROPPED: [HeaderName; 15] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     header::PROXY_AUTHENTICATE,
@@ -56,9 +56,11 @@ pub(super) fn ends_by_closing(head: &HeaderMap) -> bool {
 /// The fields of `client` that go upstream. A field the client nominated in any `Connection` line belongs to its
 /// connection and stays here, like all that is not on the list.
 pub(super) fn for_upstream(client: &HeaderMap) -> HeaderMap {
-    let mut out = HeaderMap::with_capacity(12);
+    // hyper fills the map anew with the answer's head, which then takes the gate's own fields besides.
+    let mut out = HeaderMap::with_capacity(24);
+    let has_nominations = client.contains_key(header::CONNECTION);
     for name in &REQUEST {
-        if is_nominated(client, name) {
+        if has_nominations && is_nominated(client, name) {
             continue;
         }
         for value in client.get_all(name) {
@@ -70,18 +72,21 @@ pub(super) fn for_upstream(client: &HeaderMap) -> HeaderMap {
     out
 }
 
-/// The fields of an upstream's head that may reach the caller, with room for the gate's own.
-pub(super) fn for_client(head: &HeaderMap) -> HeaderMap {
-    let mut out = HeaderMap::with_capacity(head.len() + 14);
+/// Takes from an upstream's head what may not reach the caller.
+pub(super) fn for_client(mut head: HeaderMap) -> HeaderMap {
     let has_nominations = head.contains_key(header::CONNECTION);
-    for (name, value) in head {
+    let mut dropped = Vec::new();
+    for name in head.keys() {
         // Framing is ours to write; a nomination cannot take it away.
         let framing = *name == header::CONTENT_LENGTH || *name == header::CONTENT_TYPE;
-        if framing || !(is_dropped(name) || (has_nominations && is_nominated(head, name))) {
-            out.append(name.clone(), value.clone());
+        if !framing && (is_dropped(name) || (has_nominations && is_nominated(&head, name))) {
+            dropped.push(name.clone());
         }
     }
-    out
+    for name in dropped {
+        head.remove(name);
+    }
+    head
 }
 
 fn is_dropped(name: &HeaderName) -> bool {
@@ -136,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_belongs_to_the_hop_does_not_reach_the_caller() {
-        let out = for_client(&head(&[
+        let out = for_client(head(&[
             ("connection", "x-hop, content-length"),
             ("x-hop", "1"),
             ("content-length", "5"),

@@ -2,6 +2,7 @@
 //! the end.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use http::Request;
@@ -25,6 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::alarm::Heads;
 use super::exchange::Gate;
 use super::patience::Patient;
 use super::preface::{self, Protocol};
@@ -272,7 +275,7 @@ impl Connection {
                 tokio::select! {
                     biased;
                     _ended = &mut connection => return,
-                    () = self.drain.stop.cancelled() => connection.as_mut().graceful_shutdown(),
+                    () = self.stopped() => connection.as_mut().graceful_shutdown(),
                     () = self.no_first_request() => return,
                 }
                 tokio::select! { _ended = connection => {}, () = self.drain.cut.cancelled() => {} }
@@ -283,7 +286,7 @@ impl Connection {
                 tokio::select! {
                     biased;
                     _ended = &mut connection => return,
-                    () = self.drain.stop.cancelled() => {}
+                    () = self.stopped() => {}
                     () = self.no_first_request() => return,
                     () = self.idle() => {}
                 }
@@ -301,7 +304,7 @@ impl Connection {
         let bounds = &self.gate.bounds;
         let mut builder = http1::Builder::new();
         builder
-            .timer(TokioTimer::new())
+            .timer(Heads::default())
             .header_read_timeout(bounds.idle_timeout)
             .max_buf_size(usize::try_from(bounds.header_limit_bytes).unwrap_or(usize::MAX).max(8192))
             .max_headers(MOST_HEADERS);
@@ -322,13 +325,32 @@ impl Connection {
         builder
     }
 
+    /// Ends when the drain begins. Polled with every step of the connection, so it asks the token for no second
+    /// wake-up of the same task.
+    async fn stopped(&self) {
+        let stop = &self.drain.stop;
+        let mut cancelled = pin!(stop.cancelled());
+        let mut told: Option<Waker> = None;
+        poll_fn(|cx| {
+            if told.as_ref().is_some_and(|told| told.will_wake(cx.waker())) && !stop.is_cancelled() {
+                return Poll::Pending;
+            }
+            told = Some(cx.waker().clone());
+            cancelled.as_mut().poll(cx)
+        })
+        .await;
+    }
+
     /// Ends when the connection had its time for a first whole head and has not used it. Between later requests the
     /// idle timeout counts, their heads included.
     async fn no_first_request(&self) {
-        sleep(self.gate.bounds.header_timeout).await;
-        if self.started.begun.load(Ordering::Relaxed) > 0 {
-            std::future::pending::<()>().await;
-        }
+        let mut time = pin!(sleep(self.gate.bounds.header_timeout));
+        poll_fn(
+            |cx| {
+                if self.started.begun.load(Ordering::Relaxed) > 0 { Poll::Pending } else { time.as_mut().poll(cx) }
+            },
+        )
+        .await;
     }
 
     /// Ends when nothing was asked and nothing was owed for the idle timeout.

@@ -3,8 +3,8 @@
 //! Nothing here judges. What is refused is refused by a stage; what is forwarded is a `Sealed`.
 
 mod admin;
+mod alarm;
 mod body;
-mod connect;
 mod exchange;
 mod headers;
 mod listener;

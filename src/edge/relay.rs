@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::body::Share;
 use super::reply;
+use super::upstream::Flow;
 use crate::audit::{End, Outcome, Sealed};
 use crate::breaker::Health;
 use crate::call::Watch;
@@ -34,7 +34,7 @@ const MOST_TURNS: u8 = 4;
 /// An upstream's answer on its way to the client.
 #[derive(Debug)]
 pub(super) struct Relay {
-    upstream: Incoming,
+    upstream: Flow,
     /// Present until the call is settled.
     open: Option<Box<Open>>,
     gathered: Gathered,
@@ -87,23 +87,23 @@ impl Gathered {
 /// What an unsettled call still holds.
 #[derive(Debug)]
 struct Open {
-    sealed: Sealed,
+    sealed: Box<Sealed>,
     watch: Watch,
     status: u16,
     /// Whether only the connection's close says that the body is over, as it also would when the upstream died.
     ends_by_closing: bool,
     first_byte_after: Option<Duration>,
     idle: Duration,
-    last_at: Instant,
+    /// When the upstream last gave something; `None` while nobody waits for more.
+    waits_since: Option<Instant>,
     ends_at: Instant,
-    timer: Pin<Box<Sleep>>,
     _share: Share,
 }
 
 /// What the exchange knows when the head has come.
 #[derive(Debug)]
 pub(super) struct Begun {
-    pub(super) sealed: Sealed,
+    pub(super) sealed: Box<Sealed>,
     pub(super) watch: Watch,
     pub(super) status: u16,
     pub(super) event_stream: bool,
@@ -117,8 +117,7 @@ pub(super) struct Begun {
 }
 
 impl Relay {
-    pub(super) fn new(upstream: Incoming, begun: Begun) -> Self {
-        let last_at = Instant::now();
+    pub(super) fn new(upstream: Flow, begun: Begun) -> Self {
         let left = upstream.size_hint().exact();
         let open = Open {
             sealed: begun.sealed,
@@ -127,9 +126,8 @@ impl Relay {
             ends_by_closing: begun.ends_by_closing,
             first_byte_after: Some(begun.first_byte_after),
             idle: begun.timeouts.idle,
-            last_at,
+            waits_since: None,
             ends_at: begun.ends_at,
-            timer: Box::pin(sleep_until((last_at + begun.timeouts.idle).min(begun.ends_at))),
             _share: begun.share,
         };
         let mut relay = Self {
@@ -170,7 +168,7 @@ impl Relay {
                     // Trailers were not asked for and are dropped.
                     let Ok(data) = frame.into_data() else { continue };
                     if let Some(open) = &mut self.open {
-                        open.last_at = Instant::now();
+                        open.waits_since = None;
                         open.watch.feed(&data);
                     }
                     return Poll::Ready(Some(Ok(data)));
@@ -179,12 +177,10 @@ impl Relay {
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {
                     let Some(open) = &mut self.open else { return Poll::Pending };
-                    ready!(open.timer.as_mut().poll(cx));
-                    let due = (open.last_at + open.idle).min(open.ends_at);
-                    if due <= Instant::now() {
-                        return Poll::Ready(Some(Err(Cut::TimedOut)));
-                    }
-                    open.timer.as_mut().reset(due);
+                    let since = *open.waits_since.get_or_insert_with(Instant::now);
+                    let due = (since + open.idle).min(open.ends_at);
+                    ready!(self.upstream.poll_due(due, cx));
+                    return Poll::Ready(Some(Err(Cut::TimedOut)));
                 }
             }
         }

@@ -5,33 +5,36 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 
+use crate::audit::Address;
 use crate::docket::Docket;
 use crate::quota::{Gauge, Standing};
 use crate::reason::Reason;
 use crate::speech::{Dialect, Operation};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
-const DECISION: HeaderName = HeaderName::from_static("x-portcullis-decision");
-const REASON: HeaderName = HeaderName::from_static("x-portcullis-reason");
-/// Where the record stands.
-pub(super) const AUDIT: HeaderName = HeaderName::from_static("x-portcullis-audit");
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+static CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+static DECISION: HeaderName = HeaderName::from_static("x-portcullis-decision");
+static REASON: HeaderName = HeaderName::from_static("x-portcullis-reason");
+static AUDIT: HeaderName = HeaderName::from_static("x-portcullis-audit");
 /// Limit, remaining and reset of requests, then of tokens.
-const REQUESTS: [HeaderName; 3] = [
+static REQUESTS: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-limit-requests"),
     HeaderName::from_static("x-ratelimit-remaining-requests"),
     HeaderName::from_static("x-ratelimit-reset-requests"),
 ];
-const TOKENS: [HeaderName; 3] = [
+static TOKENS: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-limit-tokens"),
     HeaderName::from_static("x-ratelimit-remaining-tokens"),
     HeaderName::from_static("x-ratelimit-reset-tokens"),
 ];
+
+/// What the values of the gate's own fields of one head take, mostly.
+const TYPICAL_BYTES: usize = 256;
 
 /// The status of a reason: the contract's table, once.
 #[must_use]
@@ -139,47 +142,85 @@ const fn anthropic_type(status: StatusCode) -> &'static str {
     }
 }
 
-/// The headers by which every answer to an identified request says what was decided and where it is recorded.
-pub(super) fn sign(headers: &mut HeaderMap, docket: &Docket, decision: &'static str, reason: Option<Reason>) {
-    put(headers, REQUEST_ID, docket.request_id.as_str());
-    if docket.dialect == Dialect::Anthropic {
-        // Where Anthropic's SDKs look; an upstream's own would name another request.
-        put(headers, ANTHROPIC_REQUEST_ID, docket.request_id.as_str());
+/// The gate's own fields of a head. Their values stand one behind the other in one allocation.
+pub(super) struct Fields<'h> {
+    headers: &'h mut HeaderMap,
+    text: BytesMut,
+}
+
+impl<'h> Fields<'h> {
+    pub(super) fn of(headers: &'h mut HeaderMap) -> Self {
+        Self { headers, text: BytesMut::with_capacity(TYPICAL_BYTES) }
     }
-    put(headers, CORRELATION_ID, docket.correlation_id.as_str());
-    headers.insert(DECISION, HeaderValue::from_static(decision));
-    if let Some(reason) = reason {
-        headers.insert(REASON, HeaderValue::from_static(reason.code()));
+
+    /// What every answer to an identified request says: its names and what was decided.
+    pub(super) fn sign(&mut self, docket: &Docket, decision: &'static str, reason: Option<Reason>) {
+        self.put(&REQUEST_ID, |text| text.extend_from_slice(docket.request_id.as_str().as_bytes()));
+        if docket.dialect == Dialect::Anthropic {
+            // Where Anthropic's SDKs look; an upstream's own would name another request.
+            self.put(&ANTHROPIC_REQUEST_ID, |text| text.extend_from_slice(docket.request_id.as_str().as_bytes()));
+        }
+        self.put(&CORRELATION_ID, |text| text.extend_from_slice(docket.correlation_id.as_str().as_bytes()));
+        self.headers.insert(&DECISION, HeaderValue::from_static(decision));
+        if let Some(reason) = reason {
+            self.headers.insert(&REASON, HeaderValue::from_static(reason.code()));
+        }
+    }
+
+    /// Where the record stands.
+    pub(super) fn address(&mut self, address: &Address) {
+        self.put(&AUDIT, |text| {
+            text.extend_from_slice(address.origin.as_bytes());
+            text.extend_from_slice(b"#");
+            put_number(text, address.sequence);
+        });
+    }
+
+    /// Where the tenant stands, in the contract's header names.
+    pub(super) fn standing(&mut self, standing: &Standing) {
+        let mut show = |[limit, remaining, reset]: &[HeaderName; 3], gauge: &Gauge| {
+            self.put(limit, |text| put_number(text, gauge.limit.into()));
+            self.put(remaining, |text| put_number(text, gauge.remaining.into()));
+            self.put(reset, |text| put_number(text, whole_seconds(gauge.reset)));
+        };
+        show(&REQUESTS, &standing.requests);
+        if let Some(tokens) = &standing.tokens {
+            show(&TOKENS, tokens);
+        }
+    }
+
+    /// `Retry-After` in seconds, rounded up so that coming back then is not too early.
+    pub(super) fn retry(&mut self, after: Duration) {
+        self.put(&header::RETRY_AFTER, |text| put_number(text, whole_seconds(after).max(1)));
+    }
+
+    /// Sets a field to what `write` writes: names and numbers, which are always valid header text.
+    fn put(&mut self, name: &HeaderName, write: impl FnOnce(&mut BytesMut)) {
+        write(&mut self.text);
+        if let Ok(value) = HeaderValue::from_maybe_shared(self.text.split().freeze()) {
+            self.headers.insert(name, value);
+        }
     }
 }
 
-/// Where the tenant stands, in the contract's header names.
-pub(super) fn show_standing(headers: &mut HeaderMap, standing: &Standing) {
-    let mut show = |[limit, remaining, reset]: [HeaderName; 3], gauge: &Gauge| {
-        headers.insert(limit, HeaderValue::from(gauge.limit));
-        headers.insert(remaining, HeaderValue::from(gauge.remaining));
-        headers.insert(reset, HeaderValue::from(whole_seconds(gauge.reset)));
-    };
-    show(REQUESTS, &standing.requests);
-    if let Some(tokens) = &standing.tokens {
-        show(TOKENS, tokens);
+/// Appends a number in decimal.
+fn put_number(text: &mut BytesMut, number: u64) {
+    // As many digits as the largest has.
+    let mut digits = [0; 20];
+    let (mut left, mut start) = (number, digits.len());
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(left % 10).unwrap_or_default();
+        left /= 10;
+        start -= 1;
+        if left == 0 {
+            break;
+        }
     }
-}
-
-/// `Retry-After` in seconds, rounded up so that coming back then is not too early.
-pub(super) fn show_retry(headers: &mut HeaderMap, after: Duration) {
-    headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after).max(1)));
+    text.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
 
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
-}
-
-/// Sets a header to a plain name; names of this kind are always valid header text.
-fn put(headers: &mut HeaderMap, name: HeaderName, text: &str) {
-    if let Ok(value) = HeaderValue::from_str(text) {
-        headers.insert(name, value);
-    }
 }
 
 #[cfg(test)]
@@ -188,7 +229,7 @@ mod tests {
 
     use http::{HeaderMap, HeaderValue, Method};
 
-    use super::{refusal_body, refusal_event, sign, status, whole_seconds};
+    use super::{Fields, put_number, refusal_body, refusal_event, status, whole_seconds};
     use crate::clock::Moment;
     use crate::docket::Docket;
     use crate::id::{CorrelationId, RequestId};
@@ -239,7 +280,7 @@ mod tests {
         let signed = |dialect| {
             let mut headers = HeaderMap::new();
             headers.insert("request-id", HeaderValue::from_static("of-the-upstream"));
-            sign(&mut headers, &docket(dialect), "allow", None);
+            Fields::of(&mut headers).sign(&docket(dialect), "allow", None);
             headers
         };
         assert_eq!(signed(Dialect::OpenAi)["x-request-id"], "req-1");
@@ -252,6 +293,15 @@ mod tests {
     fn an_error_event_stands_apart_from_a_cut_one() {
         let event = refusal_event(&docket(Dialect::Anthropic), Reason::UpstreamFailed);
         assert!(event.starts_with(b"\n\nevent: error\ndata: {") && event.ends_with(b"}\n\n"));
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_standard_library_does() {
+        for number in [0, 7, 10, 99, 1_000_000, u64::MAX - 1, u64::MAX] {
+            let mut text = bytes::BytesMut::new();
+            put_number(&mut text, number);
+            assert_eq!(text, number.to_string());
+        }
     }
 
     #[test]

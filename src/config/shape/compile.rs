@@ -1,6 +1,10 @@
 //! JSON Schema → shape. Knows the keywords that our formats use; any other does not compile, as it would not be checked.
 
-use regex_automata::meta::Regex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use regex_automata::meta::{BuildError, Config, Regex};
 use serde_json::{Map, Value};
 
 use super::{Field, Fields, Form, NAME_PATTERN, Pattern, Shape, Text, UnknownKeyword};
@@ -129,7 +133,7 @@ fn text(map: &Map<String, Value>) -> Result<Text, UnknownKeyword> {
     let pattern = match map.get("pattern").and_then(Value::as_str) {
         None => Pattern::Any,
         Some(NAME_PATTERN) => Pattern::Name,
-        Some(other) => Pattern::Regex(Box::new(Regex::new(other).map_err(|e| UnknownKeyword(e.to_string()))?)),
+        Some(other) => Pattern::Regex(compiled(other).map_err(|fault| UnknownKeyword(fault.to_string()))?),
     };
     Ok(Text {
         words,
@@ -139,6 +143,20 @@ fn text(map: &Map<String, Value>) -> Result<Text, UnknownKeyword> {
         least: map.get("minLength").and_then(Value::as_u64).unwrap_or(0),
         most: map.get("maxLength").and_then(Value::as_u64),
     })
+}
+
+/// The regex of a pattern. A handful of patterns stands in many places of many schemas, so each is kept once for the
+/// process; what it is held against is short and seldom, so it goes without the engines that cost memory for speed.
+fn compiled(pattern: &str) -> Result<Arc<Regex>, Box<BuildError>> {
+    static KNOWN: Mutex<BTreeMap<String, Arc<Regex>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock();
+    if let Some(regex) = known.get(pattern) {
+        return Ok(Arc::clone(regex));
+    }
+    let plain = Config::new().hybrid(false).dfa(false).onepass(false);
+    let regex = Arc::new(Regex::builder().configure(plain).build(pattern)?);
+    known.insert(pattern.to_owned(), Arc::clone(&regex));
+    Ok(regex)
 }
 
 fn integer(map: &Map<String, Value>) -> Result<Form, UnknownKeyword> {
