@@ -8,7 +8,7 @@ use http::{HeaderMap, Method};
 use crate::clock::Clock;
 use crate::docket::Docket;
 use crate::id::{self, CorrelationId, RequestId};
-use crate::route::{self, Route};
+use crate::route::{self, Matched, Route};
 use crate::speech::{Dialect, Operation};
 
 /// A request's head as received, and its docket.
@@ -17,7 +17,7 @@ pub struct Arrival {
     docket: Box<Docket>,
     query: Option<String>,
     headers: HeaderMap,
-    route: Option<&'static Route>,
+    matched: Option<Matched>,
 }
 
 impl Arrival {
@@ -27,7 +27,8 @@ impl Arrival {
         let at = clock.utc();
         let request_id = own_name(&headers, "x-request-id").unwrap_or_else(|| fresh_name(at));
         let correlation = own_name(&headers, "x-correlation-id").unwrap_or_else(|| request_id.clone());
-        let route = route::find(&method, path);
+        let matched = route::find(&method, path);
+        let route = matched.as_ref().map(Matched::route);
         let mut docket = Docket::open(
             RequestId::parse(&request_id).unwrap_or_else(|_| unreachable!("a plain name")),
             CorrelationId::parse(&correlation).unwrap_or_else(|_| unreachable!("a plain name")),
@@ -46,7 +47,7 @@ impl Arrival {
         docket.route = route.map(|r| r.path);
         docket.operation = route.map(|r| r.operation);
         docket.traceparent = traceparent(&headers);
-        Self { docket: Box::new(docket), query: query.map(ToOwned::to_owned), headers, route }
+        Self { docket: Box::new(docket), query: query.map(ToOwned::to_owned), headers, matched }
     }
 
     /// The case file.
@@ -75,8 +76,14 @@ impl Arrival {
 
     /// The governed endpoint, or `None` where there is none.
     #[must_use]
-    pub const fn route(&self) -> Option<&'static Route> {
-        self.route
+    pub fn route(&self) -> Option<&'static Route> {
+        self.matched.as_ref().map(Matched::route)
+    }
+
+    /// The governed endpoint with what the path fills it with, or `None` where there is none.
+    #[must_use]
+    pub const fn matched(&self) -> Option<&Matched> {
+        self.matched.as_ref()
     }
 
     /// Ends the case here and gives its file back.

@@ -48,6 +48,9 @@ pub struct Upstreams {
 #[derive(Debug)]
 struct Endpoint {
     client: Client<Timely<HttpsConnector<HttpConnector>>, Full<Bytes>>,
+    /// The base that every target is under.
+    url: Uri,
+    /// The targets that are the same for every call.
     targets: HashMap<&'static str, Uri>,
     credential: Option<Credential>,
     retries: u32,
@@ -150,11 +153,19 @@ impl Endpoint {
             .build(Timely::new(connector, upstream.timeouts.connect));
         let targets = ROUTES
             .iter()
+            .filter(|route| !route.has_places())
             .map(|route| Ok((route.path, target(&upstream.url, route.path).ok_or(BadUpstream::Target(name.clone()))?)))
             .collect::<Result<_, _>>()?;
         let credential =
             upstream.api_key.as_ref().map(|key| credential(name, key.expose(), upstream.auth)).transpose()?;
-        Ok(Self { client, targets, credential, retries: upstream.retries, timeouts: upstream.timeouts })
+        Ok(Self {
+            client,
+            url: upstream.url.clone(),
+            targets,
+            credential,
+            retries: upstream.retries,
+            timeouts: upstream.timeouts,
+        })
     }
 
     async fn send(&self, sealed: &Sealed) -> Result<Response<Incoming>, NoAnswer> {
@@ -177,8 +188,11 @@ impl Endpoint {
         let arrival = permit.call().caller().arrival();
         let route = arrival.route().ok_or(NoAnswer::Failed)?;
         let mut request = Request::new(Full::new(permit.body().clone()));
-        *request.method_mut() = route.method.clone();
-        *request.uri_mut() = self.targets.get(route.path).ok_or(NoAnswer::Failed)?.clone();
+        *request.method_mut() = route.method();
+        *request.uri_mut() = match self.targets.get(permit.target()) {
+            Some(target) => target.clone(),
+            None => target(&self.url, permit.target()).ok_or(NoAnswer::Failed)?,
+        };
         let mut head = headers::for_upstream(arrival.headers());
         if let Some(traceparent) =
             sealed.docket().traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok())
@@ -198,7 +212,9 @@ impl Credential {
     fn for_dialect(&self, dialect: Dialect) -> (HeaderName, HeaderValue) {
         let auth = self.auth.unwrap_or(match dialect {
             Dialect::Anthropic => Auth::XApiKey,
-            Dialect::OpenAi | Dialect::Own => Auth::Bearer,
+            Dialect::Gemini => Auth::XGoogApiKey,
+            Dialect::Azure => Auth::ApiKey,
+            Dialect::OpenAi | Dialect::Bedrock | Dialect::Cohere | Dialect::Ollama | Dialect::Own => Auth::Bearer,
         });
         match auth {
             Auth::Bearer => (header::AUTHORIZATION, self.bearer.clone()),
