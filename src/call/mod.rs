@@ -4,6 +4,8 @@
 //! I/O; it also reads what comes back (`answer`): usage, finish, output size. `pipeline` calls it with a
 //! [`Caller`] and the whole body; `governance` consumes the evidence.
 
+#[cfg(test)]
+mod agreement;
 mod answer;
 mod content;
 mod fold;
