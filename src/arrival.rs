@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use crate::clock::Clock;
 use crate::docket::Docket;
 use crate::id::{CorrelationId, RequestId};
-use crate::route::{self, Route};
+use crate::route::{self, Matched, Route};
 use crate::speech::{Dialect, Operation};
 
 /// A request's head as received, and its docket.
@@ -16,7 +16,7 @@ pub struct Arrival {
     docket: Box<Docket>,
     query: Option<String>,
     headers: HeaderMap,
-    route: Option<&'static Route>,
+    matched: Option<Matched>,
 }
 
 impl Arrival {
@@ -39,7 +39,8 @@ impl Arrival {
         let request_id = request_id.unwrap_or_else(|| RequestId::fresh(at));
         let correlation = own_name(correlation).and_then(|name| CorrelationId::parse(name).ok());
         let correlation = correlation.unwrap_or_else(|| CorrelationId::from(&request_id));
-        let route = route::find(&method, path);
+        let matched = route::find(&method, path);
+        let route = matched.as_ref().map(Matched::route);
         let mut docket = Docket::open(request_id, correlation, method, clock.moment(), at);
         docket.dialect = match route {
             // The one path that both vendors have.
@@ -50,7 +51,7 @@ impl Arrival {
         docket.route = route.map(|r| r.path);
         docket.operation = route.map(|r| r.operation);
         docket.traceparent = traceparent(trace);
-        Self { docket: Box::new(docket), query: query.map(ToOwned::to_owned), headers, route }
+        Self { docket: Box::new(docket), query: query.map(ToOwned::to_owned), headers, matched }
     }
 
     /// The case file.
@@ -79,8 +80,14 @@ impl Arrival {
 
     /// The governed endpoint, or `None` where there is none.
     #[must_use]
-    pub const fn route(&self) -> Option<&'static Route> {
-        self.route
+    pub fn route(&self) -> Option<&'static Route> {
+        self.matched.as_ref().map(Matched::route)
+    }
+
+    /// The governed endpoint with what the path fills it with, or `None` where there is none.
+    #[must_use]
+    pub const fn matched(&self) -> Option<&Matched> {
+        self.matched.as_ref()
     }
 
     /// Ends the case here and gives its file back.

@@ -11,6 +11,16 @@ pub enum Dialect {
     OpenAi,
     /// Anthropic.
     Anthropic,
+    /// Google's Gemini API and Vertex AI.
+    Gemini,
+    /// Azure OpenAI: OpenAI's bodies at Azure's paths.
+    Azure,
+    /// Amazon Bedrock's runtime.
+    Bedrock,
+    /// Cohere, version 2 of its API.
+    Cohere,
+    /// Ollama.
+    Ollama,
     /// Portcullis's own endpoints, and what no dialect claims.
     Own,
 }
@@ -22,6 +32,11 @@ impl Dialect {
         match self {
             Self::OpenAi => "openai",
             Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Azure => "azure",
+            Self::Bedrock => "bedrock",
+            Self::Cohere => "cohere",
+            Self::Ollama => "ollama",
             Self::Own => "own",
         }
     }
@@ -31,14 +46,26 @@ impl Dialect {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// A conversation: OpenAI chat completions, Anthropic messages.
+    /// A conversation: OpenAI chat completions, Anthropic messages, Gemini's `generateContent`, Bedrock, Cohere, Ollama.
     Chat,
-    /// OpenAI's legacy text completions.
+    /// Text completions: OpenAI's legacy API, Ollama's `generate`.
     Completions,
     /// OpenAI responses.
     Responses,
     /// Embedding vectors.
     Embeddings,
+    /// Making and editing images.
+    Images,
+    /// Speech from text and text from speech.
+    Audio,
+    /// Classifying content.
+    Moderations,
+    /// Uploading a file of batched calls.
+    Files,
+    /// Calls that are answered later, many at once.
+    Batches,
+    /// Ordering documents by relevance.
+    Rerank,
     /// Counting the tokens of a conversation; governed as `chat`.
     CountTokens,
     /// Listing the models a tenant may use.
@@ -58,11 +85,42 @@ impl Operation {
             Self::Completions => "completions",
             Self::Responses => "responses",
             Self::Embeddings => "embeddings",
+            Self::Images => "images",
+            Self::Audio => "audio",
+            Self::Moderations => "moderations",
+            Self::Files => "files",
+            Self::Batches => "batches",
+            Self::Rerank => "rerank",
             Self::CountTokens => "count_tokens",
             Self::Models => "models",
             Self::Check => "check",
             Self::Evaluate => "evaluate",
         }
+    }
+
+    /// Whether the answer is text that a model writes, so that its length has a bound in tokens.
+    #[must_use]
+    pub const fn writes_text(self) -> bool {
+        match self {
+            Self::Chat | Self::Completions | Self::Responses => true,
+            Self::Embeddings
+            | Self::Images
+            | Self::Audio
+            | Self::Moderations
+            | Self::Files
+            | Self::Batches
+            | Self::Rerank
+            | Self::CountTokens
+            | Self::Models
+            | Self::Check
+            | Self::Evaluate => false,
+        }
+    }
+
+    /// Whether the gate answers it by itself and asks no upstream.
+    #[must_use]
+    pub const fn is_own(self) -> bool {
+        matches!(self, Self::Models | Self::Check | Self::Evaluate)
     }
 }
 

@@ -11,6 +11,7 @@ use self::sense::{Sense, refusal_of, sense};
 use super::Unreadable;
 use super::fold;
 use super::json::{Elements, Kind, Name, Value};
+use super::needs::Needs;
 use super::texts::Texts;
 use crate::id::is_plain_name;
 use crate::reason::Reason;
@@ -34,6 +35,7 @@ pub(crate) struct Shape {
 pub(crate) struct Walk<'t> {
     pub(crate) shape: &'static Shape,
     pub(crate) texts: &'t mut Texts,
+    pub(crate) needs: &'t mut Needs,
 }
 
 impl Walk<'_> {
@@ -56,7 +58,8 @@ impl Walk<'_> {
             Some(kind) if kind.text().as_deref() != Some("message") => self.part(Source::Assistant, item),
             // OpenAI lets an item reference go without its `type`: an id and no content.
             None if present(item, "content").is_none() && present(item, "id").is_some() => {
-                Err(fault(Reason::ReferenceNotPermitted, "reference to a stored item", item))
+                self.needs.store(item.range().start);
+                self.object(Source::User, item)
             }
             Some(_) | None => self.message(item),
         }
@@ -185,9 +188,16 @@ impl Walk<'_> {
             Sense::Origin if value.is_text() && !is_of_type(object, "search_result") => {
                 self.place(beside, name, value)?;
             }
-            Sense::Audio if present(value, "id").is_some() => return Err(reference(name)),
+            Sense::Audio if present(value, "id").is_some() => {
+                self.needs.store(name.offset());
+                self.loose(beside, value)?;
+            }
             Sense::Media | Sense::Origin | Sense::Audio => self.loose(source, value)?,
-            Sense::Reference => return Err(reference(name)),
+            Sense::Reference => {
+                self.needs.store(name.offset());
+                self.label(beside, value);
+            }
+            Sense::Server => return Err(reference(name)),
             Sense::Steering => return Err(steering(name)),
             Sense::Unknown => {
                 if fold::folds_to(&key, |folded| sense(folded) != Sense::Unknown) {
@@ -216,7 +226,7 @@ impl Walk<'_> {
         value.members().filter(|(_, value)| !value.is_null()).try_for_each(|(name, value)| {
             let key = name.text();
             match sense(&key) {
-                Sense::Reference => Err(reference(name)),
+                Sense::Reference | Sense::Server => Err(reference(name)),
                 Sense::Steering => Err(steering(name)),
                 Sense::Place if value.text().is_some_and(|text| !is_data_url(&text)) => Err(reference(name)),
                 Sense::Free => Ok(()),
@@ -253,10 +263,12 @@ impl Walk<'_> {
     /// Reads what says where media is: a `data:` URL, or a structure in which every other string is one.
     fn place(&mut self, source: Source, name: Name<'_>, value: Value<'_>) -> Result<(), Unreadable> {
         if let Some(text) = value.text() {
-            if !is_data_url(&text) {
-                return Err(reference(name));
+            if is_data_url(&text) {
+                return self.blob(source, name, value);
             }
-            return self.blob(source, name, value);
+            self.needs.fetch(text.into_owned(), value.range().start);
+            self.texts.add(source, value);
+            return Ok(());
         }
         value.elements().try_for_each(|element| self.place(source, name, element))?;
         value.members().filter(|(_, value)| !value.is_null()).try_for_each(|(name, inner)| {
@@ -276,6 +288,7 @@ impl Walk<'_> {
                 | Sense::Audio
                 | Sense::Media
                 | Sense::Reference
+                | Sense::Server
                 | Sense::Steering => self.member(source, value, name, inner),
             }
         })

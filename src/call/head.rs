@@ -13,6 +13,7 @@ use super::prompt::PromptClaim;
 use super::{Unreadable, members};
 use crate::arrival::Field;
 use crate::reason::Reason;
+use crate::route::Parameter;
 
 const PROMPT: &str = "x-portcullis-prompt";
 const METADATA: &str = "x-portcullis-metadata";
@@ -87,25 +88,45 @@ fn is_json(media_type: &str) -> bool {
         })
 }
 
-/// Refuses a query with a parameter that some reader could take for a governed member. Others are dropped: the
-/// upstream is asked for the table's path, without a query.
-pub(crate) fn silent_query(query: Option<&str>, endpoint: Option<&members::Endpoint>) -> Result<(), Unreadable> {
-    let Some(query) = query else { return Ok(()) };
+/// Reads the query: answers the parameters that the route sends on, as they stand in a target. Refuses one that some
+/// reader could take for a governed member, and one that is sent on in two ways or with a value that is not listed.
+/// Others are dropped.
+pub(crate) fn query(
+    query: Option<&str>,
+    endpoint: Option<&members::Endpoint>,
+    sent_on: &[Parameter],
+) -> Result<String, Unreadable> {
+    let mut kept = String::new();
+    let Some(query) = query else { return Ok(kept) };
+    let bad = |what| Unreadable::new(Reason::AmbiguousRequest, what);
     let governs = |name: &str| {
         QUERY_NAMES.contains(&name)
             || endpoint.and_then(|endpoint| endpoint.rule(name)).is_some_and(members::Rule::governs)
     };
     // `;` separates parameters for some readers.
     for parameter in query.split(['&', ';']) {
-        let name = percent_decoded(parameter.split('=').next().unwrap_or_default());
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        if let Some(known) = sent_on.iter().find(|known| known.name == name) {
+            let said = |pair: &str| pair.split_once('=').is_some_and(|(before, _)| before == name);
+            if !known.values.allow(value) || kept.split('&').any(said) {
+                return Err(bad("query: parameter said twice or with a value that is not governed"));
+            }
+            if !kept.is_empty() {
+                kept.push('&');
+            }
+            kept.push_str(parameter);
+            continue;
+        }
+        let name = percent_decoded(name);
+        let is_sent_on = |name: &str| sent_on.iter().any(|known| known.name == name);
+        if is_sent_on(&name) || fold::folds_to(&name, is_sent_on) {
+            return Err(bad("query: ambiguous parameter name"));
+        }
         if governs(&name) || fold::folds_to(&name, governs) {
-            return Err(Unreadable::new(
-                Reason::AmbiguousRequest,
-                "query: parameter that could name what the body names",
-            ));
+            return Err(bad("query: parameter that could name what the body names"));
         }
     }
-    Ok(())
+    Ok(kept)
 }
 
 /// Names that speak for a model or a credential at any endpoint.
@@ -161,7 +182,8 @@ fn only<'h>(field: Field<'h>, name: &'static str) -> Result<Option<&'h HeaderVal
 
 #[cfg(test)]
 mod tests {
-    use super::{Fields, Unreadable, members::CHAT, silent_query};
+    use super::{Fields, Unreadable, members::CHAT, query};
+    use crate::route::{Parameter, Values};
     use http::{HeaderMap, HeaderName, HeaderValue};
 
     fn expect_json(headers: &HeaderMap) -> Result<(), Unreadable> {
@@ -227,7 +249,7 @@ mod tests {
         for good in
             ["", "beta=true", "api-version=2024-10-21", "foo=model", "a=b&&c", "temperature=1", "limit=20", "%zz=1"]
         {
-            assert!(silent_query(Some(good), Some(&CHAT)).is_ok(), "{good}");
+            assert!(query(Some(good), Some(&CHAT), &[]).is_ok(), "{good}");
         }
         for bad in [
             "model=x",
@@ -247,9 +269,32 @@ mod tests {
             "stream=true",
             "m%E2%80%8Bodel=1",
         ] {
-            assert!(silent_query(Some(bad), Some(&CHAT)).is_err(), "{bad}");
+            assert!(query(Some(bad), Some(&CHAT), &[]).is_err(), "{bad}");
         }
-        assert!(silent_query(None, None).is_ok());
-        assert!(silent_query(Some("model=x"), None).is_err());
+        assert!(query(None, None, &[]).is_ok());
+        assert!(query(Some("model=x"), None, &[]).is_err());
+    }
+
+    #[test]
+    fn a_parameter_that_the_upstream_needs_is_sent_on_in_one_way_or_refused() {
+        let sent_on = [
+            Parameter { name: "api-version", values: Values::Version },
+            Parameter { name: "alt", values: Values::Words(&["sse"]) },
+        ];
+        let kept = |text| query(Some(text), Some(&CHAT), &sent_on).ok();
+        assert_eq!(kept("a=b&api-version=2024-10-21&alt=sse&c").as_deref(), Some("api-version=2024-10-21&alt=sse"));
+        assert_eq!(kept("foo=1").as_deref(), Some(""));
+        for bad in [
+            "api-version=2024-10-21&api-version=2024-10-21",
+            "api-version",
+            "api-version=",
+            "api-version=a%26b",
+            "Api-Version=2024-10-21",
+            "api%2Dversion=2024-10-21",
+            "alt=json",
+            "alt=sse;alt=json",
+        ] {
+            assert_eq!(kept(bad), None, "{bad}");
+        }
     }
 }

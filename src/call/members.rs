@@ -6,7 +6,7 @@
 
 use super::content::Shape;
 use crate::reason::Reason;
-use crate::speech::{Dialect, Operation};
+use crate::route::Payload;
 
 /// What is done with a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub(crate) enum Rule {
     Format,
     /// Passes; words and numbers, and no member that steers. A string that is no plain word is read as text all the same.
     Pass,
+    /// A stored thing: passes where the tenant may refer to what the upstream keeps.
+    Stored,
     /// Passes while it is `false` or an empty list, and refused otherwise.
     Off(Reason),
     /// Refused unless it is null.
@@ -61,6 +63,7 @@ impl Rule {
         match self {
             Self::Read | Self::Format => "read",
             Self::Pass => "passes",
+            Self::Stored => "stored",
             Self::Off(_) => "off only",
             Self::Refuse(Reason::ReferenceNotPermitted) => "refused (reference)",
             Self::Refuse(_) => "refused",
@@ -91,16 +94,16 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint of a dialect's operation, if it has a body that is judged here.
-    pub(crate) const fn of(dialect: Dialect, operation: Operation) -> Option<&'static Self> {
-        match (dialect, operation) {
-            (Dialect::OpenAi, Operation::Chat) => Some(&CHAT),
-            (Dialect::OpenAi, Operation::Completions) => Some(&COMPLETIONS),
-            (Dialect::OpenAi, Operation::Responses) => Some(&RESPONSES),
-            (Dialect::OpenAi, Operation::Embeddings) => Some(&EMBEDDINGS),
-            (Dialect::Anthropic, Operation::Chat) => Some(&MESSAGES),
-            (Dialect::Anthropic, Operation::CountTokens) => Some(&COUNT_TOKENS),
-            (Dialect::OpenAi | Dialect::Anthropic | Dialect::Own, _) => None,
+    /// How a payload is read, if it is judged here.
+    pub(crate) const fn of(payload: Payload) -> Option<&'static Self> {
+        match payload {
+            Payload::ChatCompletions => Some(&CHAT),
+            Payload::Completions => Some(&COMPLETIONS),
+            Payload::Responses => Some(&RESPONSES),
+            Payload::Embeddings => Some(&EMBEDDINGS),
+            Payload::Messages => Some(&MESSAGES),
+            Payload::CountTokens => Some(&COUNT_TOKENS),
+            Payload::Own => None,
         }
     }
 

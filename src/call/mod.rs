@@ -4,6 +4,8 @@
 //! I/O; it also reads what comes back (`answer`): usage, finish, output size. `pipeline` calls it with a
 //! [`Caller`] and the whole body; `governance` consumes the evidence.
 
+#[cfg(test)]
+mod agreement;
 mod answer;
 mod content;
 mod fold;
@@ -11,6 +13,7 @@ mod head;
 mod json;
 mod members;
 mod metadata;
+mod needs;
 mod own;
 mod prompt;
 mod reader;
@@ -19,8 +22,9 @@ mod texts;
 mod unreadable;
 mod usage;
 
-pub use answer::{Seen, Watch};
+pub use answer::{Framing, Seen, Watch};
 pub use metadata::{Fact, Metadata};
+pub use needs::{Fetch, Needs};
 pub use own::{CheckAsk, EvaluateAsk, ListAsk};
 pub use prompt::PromptClaim;
 pub use unreadable::Unreadable;
@@ -46,6 +50,8 @@ pub struct Call {
     caller: Caller,
     body: Bytes,
     route: &'static Route,
+    /// The parameters that travel upstream, as they stand in a target.
+    query: String,
     reading: Reading,
     metadata: Metadata,
 }
@@ -56,7 +62,7 @@ impl fmt::Debug for Call {
         write!(
             f,
             "Call({} {}, {} bytes, {:?})",
-            self.route.method,
+            self.route.method(),
             self.route.path,
             self.body.len(),
             self.reading.texts
@@ -68,8 +74,8 @@ impl fmt::Debug for Call {
 #[derive(Debug)]
 pub(crate) struct Reading {
     model: ClaimedModel,
-    /// Where the model's JSON string stands in the body, quotes included.
-    model_at: Range<usize>,
+    /// Where the model's JSON string stands in the body, quotes included; `None` where only the path names it.
+    model_at: Option<Range<usize>>,
     stream: bool,
     /// The output bound that the call names, in tokens, for one answer.
     max_output_tokens: Option<u64>,
@@ -77,6 +83,7 @@ pub(crate) struct Reading {
     choices: u64,
     prompt: Option<PromptClaim>,
     texts: Texts,
+    needs: Needs,
 }
 
 impl Call {
@@ -88,8 +95,8 @@ impl Call {
     /// way, no model is named, or something is asked for that the gate does not govern.
     pub fn read(caller: Caller, body: Bytes) -> Result<Box<Self>, Stopped<Unreadable>> {
         let found = judge(&caller, &body);
-        let (caller, (route, reading, metadata)) = settle(caller, found)?;
-        let mut call = Box::new(Self { caller, body, route, reading, metadata });
+        let (caller, Read { route, query, reading, metadata }) = settle(caller, found)?;
+        let mut call = Box::new(Self { caller, body, route, query, reading, metadata });
         call.describe();
         Ok(call)
     }
@@ -230,6 +237,20 @@ impl Call {
         self.reading.texts.bytes().div_ceil(4).saturating_add(self.reading.texts.tokens()).max(1)
     }
 
+    /// Path and query to ask the upstream for, with this model where the path names one.
+    #[must_use]
+    pub fn target_for(&self, model: &str) -> Cow<'static, str> {
+        let path =
+            self.caller.arrival().matched().map_or(Cow::Borrowed(self.route.path), |matched| matched.target(model));
+        if self.query.is_empty() { path } else { Cow::Owned(format!("{path}?{}", self.query)) }
+    }
+
+    /// What it refers to besides its model.
+    #[must_use]
+    pub const fn needs(&self) -> &Needs {
+        &self.reading.needs
+    }
+
     /// The body as judged, with the model's string replaced when `model` is another. All other bytes stay. Free
     /// unless the model is replaced.
     #[must_use]
@@ -237,7 +258,7 @@ impl Call {
         if model == self.reading.model.as_str() {
             return self.body.clone();
         }
-        let Range { start, end } = self.reading.model_at;
+        let Some(Range { start, end }) = self.reading.model_at.clone() else { return self.body.clone() };
         let name = serde_json::Value::from(model).to_string();
         let mut body = BytesMut::with_capacity(self.body.len() + name.len());
         body.extend_from_slice(self.body.get(..start).unwrap_or_default());
@@ -247,25 +268,34 @@ impl Call {
     }
 }
 
+/// What head and body say.
+struct Read {
+    route: &'static Route,
+    query: String,
+    reading: Reading,
+    metadata: Metadata,
+}
+
 /// Judges head and body, cheapest first.
-fn judge(caller: &Caller, body: &Bytes) -> Result<(&'static Route, Reading, Metadata), Unreadable> {
+fn judge(caller: &Caller, body: &Bytes) -> Result<Read, Unreadable> {
     let arrival = caller.arrival();
     let no_route = || Unreadable::new(Reason::UnsupportedOperation, "no such endpoint");
-    let route = arrival.route().ok_or_else(no_route)?;
-    let endpoint = Endpoint::of(route.dialect, route.operation).ok_or_else(no_route)?;
-    head::silent_query(arrival.query(), Some(endpoint))?;
+    let matched = arrival.matched().ok_or_else(no_route)?;
+    let route = matched.route();
+    let endpoint = Endpoint::of(route.payload).ok_or_else(no_route)?;
+    let query = head::query(arrival.query(), Some(endpoint), route.query)?;
     let fields = head::Fields::of(arrival.headers());
     fields.expect_json()?;
     let metadata = fields.metadata()?;
     let declared = fields.prompt()?;
-    let mut reading = reader::read(endpoint, body)?;
+    let mut reading = reader::read(endpoint, matched.model(), route.streaming, body)?;
     if let Some(declared) = declared {
         if reading.prompt.as_ref().is_some_and(|named| *named != declared) {
             return Err(Unreadable::new(Reason::AmbiguousRequest, "header and body name different prompts"));
         }
         reading.prompt = Some(declared);
     }
-    Ok((route, reading, metadata))
+    Ok(Read { route, query, reading, metadata })
 }
 
 /// Writes the verdict into the docket; a refusal ends the case with it.

@@ -2,19 +2,28 @@
 //!
 //! Called by [`super::Call::read`] with the head's findings. What stands inside messages and tools is `content`'s.
 
+use std::ops::Range;
+
 use super::content::{Walk, present};
 use super::fold;
 use super::json::{Document, Kind, Value};
 use super::members::{Endpoint, Rule};
+use super::needs::Needs;
 use super::prompt::PromptClaim;
 use super::texts::Texts;
 use super::{Reading, Unreadable};
 use crate::id::ClaimedModel;
 use crate::reason::Reason;
+use crate::route::Streaming;
 use crate::speech::Source;
 
-/// Reads a body whole.
-pub(crate) fn read(endpoint: &'static Endpoint, body: &[u8]) -> Result<Reading, Unreadable> {
+/// Reads a body whole. `named` is the model that the path names, where it does.
+pub(crate) fn read(
+    endpoint: &'static Endpoint,
+    named: Option<&str>,
+    streaming: Streaming,
+    body: &[u8],
+) -> Result<Reading, Unreadable> {
     let document = Document::read(body).map_err(Unreadable::flawed)?;
     let root = document.root();
     if root.kind() != Kind::Object {
@@ -36,28 +45,29 @@ pub(crate) fn read(endpoint: &'static Endpoint, body: &[u8]) -> Result<Reading, 
             found.take(endpoint, rule, &key, value)?;
         }
     }
-    found.into_reading()
+    found.into_reading(named, streaming)
 }
 
 /// What was found so far.
 #[derive(Debug, Default)]
 struct Found<'d> {
     model: Option<Value<'d>>,
-    stream: bool,
+    stream: Option<bool>,
     bound: Option<u64>,
     choices: u64,
     /// Texts or token lists that are each answered, where an endpoint takes many.
     inputs: u64,
     prompt: Option<PromptClaim>,
     texts: Texts,
+    needs: Needs,
 }
 
 impl<'d> Found<'d> {
     fn take(&mut self, endpoint: &Endpoint, rule: Rule, key: &str, value: Value<'d>) -> Result<(), Unreadable> {
-        let mut walk = Walk { shape: endpoint.shape, texts: &mut self.texts };
+        let mut walk = Walk { shape: endpoint.shape, texts: &mut self.texts, needs: &mut self.needs };
         match rule {
             Rule::Model => self.model = Some(value),
-            Rule::Stream => self.stream = value.boolean().ok_or_else(|| bad(key, "no boolean"))?,
+            Rule::Stream => self.stream = Some(value.boolean().ok_or_else(|| bad(key, "no boolean"))?),
             // A call that names two bounds is held to the larger: the upstream may read either.
             Rule::Bound => self.bound = self.bound.max(Some(whole(key, value)?)),
             Rule::Choices => self.choices = self.choices.max(at_least_one(key, value)?),
@@ -79,26 +89,51 @@ impl<'d> Found<'d> {
                 Walk::settings(value)?;
                 walk.label(Source::User, value);
             }
+            Rule::Stored => {
+                walk.needs.store(value.range().start);
+                walk.label(Source::User, value);
+            }
             Rule::Off(_) if value.boolean() == Some(false) || is_empty_list(value) => {}
             Rule::Off(reason) | Rule::Refuse(reason) => return Err(refused(reason, key)),
         }
         Ok(())
     }
 
-    fn into_reading(self) -> Result<Reading, Unreadable> {
-        let model = self.model.filter(|value| value.is_text()).and_then(|value| Some((value.range(), value.text()?)));
-        let Some((model_at, model)) = model.filter(|(_, text)| !text.is_empty()) else {
-            return Err(Unreadable::new(Reason::ModelMissing, "body: `model` is not one string"));
+    fn into_reading(self, named: Option<&str>, streaming: Streaming) -> Result<Reading, Unreadable> {
+        let (model, model_at) = model(self.model, named)?;
+        let stream = match streaming {
+            Streaming::Never => false,
+            Streaming::Always => true,
+            Streaming::Asked => self.stream.unwrap_or(false),
+            Streaming::Unless => self.stream.unwrap_or(true),
         };
         Ok(Reading {
-            model: ClaimedModel::new(model.into_owned()),
+            model,
             model_at,
-            stream: self.stream,
+            stream,
             max_output_tokens: self.bound,
             choices: self.choices.max(1).saturating_mul(self.inputs.max(1)),
             prompt: self.prompt,
             texts: self.texts,
+            needs: self.needs,
         })
+    }
+}
+
+/// The one model that path and body name, and where the body names it.
+fn model(written: Option<Value<'_>>, named: Option<&str>) -> Result<(ClaimedModel, Option<Range<usize>>), Unreadable> {
+    let text = match written {
+        None => None,
+        Some(value) => Some((value.range(), value.text().filter(|text| !text.is_empty()))),
+    };
+    match (text, named) {
+        (None, Some(named)) => Ok((ClaimedModel::new(named.to_owned()), None)),
+        (Some((at, Some(text))), None) => Ok((ClaimedModel::new(text.into_owned()), Some(at))),
+        (Some((at, Some(text))), Some(named)) if text == named => Ok((ClaimedModel::new(named.to_owned()), Some(at))),
+        (Some((_, Some(_))), Some(_)) => {
+            Err(Unreadable::new(Reason::AmbiguousRequest, "path and body name different models"))
+        }
+        (Some((_, None)) | None, _) => Err(Unreadable::new(Reason::ModelMissing, "body: `model` is not one string")),
     }
 }
 

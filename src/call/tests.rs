@@ -39,6 +39,16 @@ fn refusal<T>(read: Result<T, Stopped<Unreadable>>) -> &'static str {
     read.map_or_else(|stopped| stopped.why.reason().code(), |_| "forwarded")
 }
 
+/// What a tenant gets that may refer to nothing stored and fetch from nowhere.
+fn verdict(read: Result<Box<Call>, Stopped<Unreadable>>) -> &'static str {
+    match read {
+        Ok(call) if call.needs().stored_at().is_some() || !call.needs().fetches().is_empty() => {
+            "reference_not_permitted"
+        }
+        other => refusal(other),
+    }
+}
+
 fn pieces(call: &Call) -> Vec<(Source, String)> {
     call.texts().map(|(source, text)| (source, text.to_owned())).collect()
 }
@@ -55,7 +65,7 @@ fn every_bypass_is_refused_for_its_reason() {
     for case in cases(include_str!("../../tests/cases/call/refused.txt"), 4) {
         let [class, reason, path, body] = case[..] else { panic!("four columns: {case:?}") };
         count += 1;
-        let found = refusal(read_with(path, &[JSON], body));
+        let found = verdict(read_with(path, &[JSON], body));
         if found != reason {
             faults.push(format!("{class}: {found} instead of {reason}: {body}"));
         }
@@ -112,7 +122,7 @@ fn no_legitimate_call_passes_with_something_ungoverned_added() {
             for name in names.iter().filter(|_| body.contains(before)) {
                 let changed = body.replacen(before, &after.replace('@', name), 1);
                 let in_choice = changed.contains(&format!("\"tool_choice\":{}", after.replace('@', name)));
-                let found = refusal(read_with(path, &[JSON], changed.clone()));
+                let found = verdict(read_with(path, &[JSON], changed.clone()));
                 assert!(found != "forwarded" || in_choice, "{changed}");
                 count += 1;
             }

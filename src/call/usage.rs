@@ -61,7 +61,13 @@ impl Counts {
         // Anthropic's `input_tokens` leaves out what was read from or written to the cache; OpenAI's includes it.
         let input = match dialect {
             Dialect::Anthropic => input.saturating_add(cached).saturating_add(self.written.unwrap_or_default()),
-            Dialect::OpenAi | Dialect::Own => input,
+            Dialect::OpenAi
+            | Dialect::Gemini
+            | Dialect::Azure
+            | Dialect::Bedrock
+            | Dialect::Cohere
+            | Dialect::Ollama
+            | Dialect::Own => input,
         };
         let (output, reasoning) = (self.output.unwrap_or_default(), self.reasoning.unwrap_or_default());
         Some(Usage { input, output, cached, reasoning, estimated: false })

@@ -24,7 +24,7 @@ use super::{headers, own, reply};
 use crate::arrival::Arrival;
 use crate::audit::{Audit, Decision, End, GovernanceAct, Outcome, Sealed, Unsealed};
 use crate::breaker::{Health, Passage};
-use crate::call::{Seen, Watch};
+use crate::call::{Framing, Seen, Watch};
 use crate::config::bootstrap::Intake as IntakeBounds;
 use crate::docket::{CheckVerdict, Docket, Refuses, Stopped};
 use crate::pipeline::{Answer, Pipeline, Verdict};
@@ -194,7 +194,7 @@ impl Gate {
         };
         let Answered { response, sent, timeouts } = answer;
         let (head, upstream) = response.into_parts();
-        let event_stream = is_event_stream(&head.headers);
+        let framing = framing(&head.headers);
         let ends_by_closing = head.version < Version::HTTP_2 && headers::ends_by_closing(&head.headers);
         let mut shown = headers::for_client(head.headers);
         let mut fields = Fields::of(&mut shown);
@@ -204,11 +204,11 @@ impl Gate {
             fields.standing(standing);
         }
         let route = sealed.permit().call().route();
-        let watch = Watch::new(route.dialect, route.operation, event_stream);
+        let watch = Watch::new(route.dialect, route.operation, framing);
         let begun = Begun {
             watch,
             status: head.status.as_u16(),
-            event_stream,
+            event_stream: framing.is_stream(),
             ends_by_closing,
             first_byte_after: sent.elapsed(),
             timeouts,
@@ -318,10 +318,8 @@ fn nobody() -> Reply {
     own::json(StatusCode::OK, Bytes::new())
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-        value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream")
-    })
+fn framing(headers: &HeaderMap) -> Framing {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map_or(Framing::Whole, Framing::of)
 }
 
 /// Whether the head says in one way where the request goes and how long it is: one plain `Host` that agrees with the

@@ -16,6 +16,7 @@ mod relay;
 pub mod reply;
 mod tls;
 mod upstream;
+mod words;
 
 pub use admin::{Admin, serve_admin};
 pub use exchange::Gate;

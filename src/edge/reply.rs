@@ -1,4 +1,4 @@
-//! How the gate answers for itself: the only table from reason to status, and each dialect's error shape.
+//! How the gate answers for itself: the only table from reason to status, in the shape that `words` has for each dialect.
 //!
 //! A refusal shows its code, one sentence, the request id and when to come back; never rule text, topology or the
 //! caller's own body.
@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use serde_json::json;
 
+use super::words;
 use crate::audit::Address;
 use crate::docket::Docket;
 use crate::quota::{Gauge, Standing};
 use crate::reason::Reason;
-use crate::speech::{Dialect, Operation};
+use crate::speech::Dialect;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 static CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 static DECISION: HeaderName = HeaderName::from_static("x-portcullis-decision");
+/// Where Amazon's SDKs look for the exception.
+static AMAZON_ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 static REASON: HeaderName = HeaderName::from_static("x-portcullis-reason");
 static AUDIT: HeaderName = HeaderName::from_static("x-portcullis-audit");
 /// Limit, remaining and reset of requests, then of tokens.
@@ -88,58 +90,16 @@ pub fn refusal_body(docket: &Docket, reason: Reason) -> Bytes {
 /// A refusal after a stream has begun: one error event of the dialect, set off from whatever was cut before it.
 #[must_use]
 pub fn refusal_event(docket: &Docket, reason: Reason) -> Bytes {
-    let value = error_value(docket, reason);
-    Bytes::from(match (docket.dialect, docket.operation) {
-        (Dialect::Anthropic, _) | (_, Some(Operation::Responses)) => format!("\n\nevent: error\ndata: {value}\n\n"),
-        (Dialect::OpenAi | Dialect::Own, _) => format!("\n\ndata: {value}\n\n"),
-    })
+    words::error_event(docket, &error_value(docket, reason))
 }
 
 fn error_value(docket: &Docket, reason: Reason) -> serde_json::Value {
-    let message = message(docket, reason);
-    match docket.dialect {
-        Dialect::OpenAi | Dialect::Own => json!({"error": {
-            "message": message, "type": openai_type(status(reason)), "param": null, "code": reason.code(),
-        }}),
-        Dialect::Anthropic => json!({
-            "type": "error",
-            "error": {
-                "type": anthropic_type(status(reason)), "message": message, "details": {"error_code": reason.code()},
-            },
-            "request_id": docket.request_id.as_str(),
-        }),
-    }
+    words::error_value(docket, reason, status(reason), &message(docket, reason))
 }
 
 fn message(docket: &Docket, reason: Reason) -> String {
     let place = docket.fault.as_deref().map(|fault| format!(": {fault}")).unwrap_or_default();
     format!("{}{place} [{}] (request {})", reason.message(), reason.code(), docket.request_id)
-}
-
-/// OpenAI's `type` words by status.
-const fn openai_type(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        401 => "authentication_error",
-        403 => "permission_error",
-        429 => "rate_limit_error",
-        500.. => "server_error",
-        _ => "invalid_request_error",
-    }
-}
-
-/// Anthropic's error types by status (API reference, "Errors").
-const fn anthropic_type(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        401 => "authentication_error",
-        403 => "permission_error",
-        404 => "not_found_error",
-        413 => "request_too_large",
-        429 => "rate_limit_error",
-        503 => "overloaded_error",
-        504 => "timeout_error",
-        500.. => "api_error",
-        _ => "invalid_request_error",
-    }
 }
 
 /// The gate's own fields of a head. Their values stand one behind the other in one allocation.
@@ -163,6 +123,10 @@ impl<'h> Fields<'h> {
         self.put(&CORRELATION_ID, |text| text.extend_from_slice(docket.correlation_id.as_str().as_bytes()));
         self.headers.insert(&DECISION, HeaderValue::from_static(decision));
         if let Some(reason) = reason {
+            if docket.dialect == Dialect::Bedrock {
+                let exception = words::bedrock_exception(status(reason));
+                self.headers.insert(&AMAZON_ERROR_TYPE, HeaderValue::from_static(exception));
+            }
             self.headers.insert(&REASON, HeaderValue::from_static(reason.code()));
         }
     }

@@ -11,6 +11,7 @@ use crate::config::policy::ModelFile;
 use crate::docket::{Actor, CheckVerdict, Docket, PromptUse, Resource, Role, Stopped};
 use crate::governance::binding::bind;
 use crate::governance::models::usable;
+use crate::governance::references;
 use crate::governance::rules::{Facts, MaxTokens, Phase, Risk, Ruling};
 use crate::governance::{Denial, Model, Permit, Snapshot, Tenant};
 use crate::id::{Environment, OrganizationId, TenantId};
@@ -31,13 +32,19 @@ pub fn decide(snapshot: &Arc<Snapshot>, mut call: Box<Call>) -> Result<Permit, S
     if let Err(reason) = outcome {
         return denied(call, reason);
     }
+    if let Some(at) = references::objection(call.needs()) {
+        let docket = call.docket_mut();
+        docket.checks.request = CheckVerdict::Block;
+        docket.fault = Some(format!("body: reference to something stored or remote at byte {at}"));
+        return denied(call, Reason::ReferenceNotPermitted);
+    }
     let (Some(tenant), Some(model)) = (found.tenant, found.model) else {
         return denied(call, Reason::Internal);
     };
     call.docket_mut().upstream = Some(model.file.upstream.clone());
     let sent_name = model.file.upstream_model.as_deref().unwrap_or(model.file.model.as_str());
-    let body = call.body_for(sent_name);
-    Ok(Permit { call, snapshot: Arc::clone(snapshot), tenant, model, prompt: found.prompt, body })
+    let (body, target) = (call.body_for(sent_name), call.target_for(sent_name));
+    Ok(Permit { call, snapshot: Arc::clone(snapshot), tenant, model, prompt: found.prompt, body, target })
 }
 
 /// What is asked, in plain values.
@@ -94,13 +101,10 @@ impl Ask<'_> {
 }
 
 fn max_tokens(operation: Operation, named: Option<u64>, model: &ModelFile) -> MaxTokens {
-    match operation {
-        Operation::Chat | Operation::Completions | Operation::Responses => {
-            named.map_or(MaxTokens::Unnamed(model.max_output_tokens), MaxTokens::Named)
-        }
-        Operation::Embeddings | Operation::CountTokens | Operation::Models | Operation::Check | Operation::Evaluate => {
-            MaxTokens::NoOutput
-        }
+    if operation.writes_text() {
+        named.map_or(MaxTokens::Unnamed(model.max_output_tokens), MaxTokens::Named)
+    } else {
+        MaxTokens::NoOutput
     }
 }
 

@@ -9,6 +9,7 @@ mod decide;
 pub(crate) mod for_tests;
 mod models;
 pub mod prompts;
+mod references;
 pub mod registry;
 pub mod rules;
 
@@ -18,6 +19,7 @@ pub use decide::{Described, check_rules, decide};
 pub use models::{check_model, usable_models};
 pub use registry::{Model, Prompt, Registry, Snapshot, Tenant};
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -35,6 +37,7 @@ pub struct Permit {
     model: Arc<Model>,
     prompt: Option<PromptUse>,
     body: Bytes,
+    target: Cow<'static, str>,
 }
 
 /// Why the gate denies a call.
@@ -71,6 +74,12 @@ impl Permit {
     #[must_use]
     pub const fn body(&self) -> &Bytes {
         &self.body
+    }
+
+    /// Path and query to ask the upstream for, with the model's name as its record says.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
     }
 
     /// The case file.

@@ -24,7 +24,6 @@ use crate::governance::{Model, Permit};
 use crate::id::{ByName, TenantId};
 use crate::quota::account::{Account, Held};
 use crate::reason::Reason;
-use crate::speech::Operation;
 
 /// Output tokens that are reserved where neither the call nor the model's record names a maximum: the largest answer
 /// that the common chat models gave by default when this was written.
@@ -264,17 +263,13 @@ fn removed(before: &ByName<TenantId, Entry>, after: &ByName<TenantId, Entry>, no
 /// What a call may cost at most, in tokens.
 fn reserve_for(call: &Call, model: &Model) -> u64 {
     let input = call.estimated_input_tokens();
-    match call.operation() {
-        Operation::Embeddings | Operation::CountTokens | Operation::Models | Operation::Check | Operation::Evaluate => {
-            input
-        }
-        Operation::Chat | Operation::Completions | Operation::Responses => {
-            let output = call.max_output_tokens().unwrap_or_else(|| {
-                model.file.max_output_tokens.unwrap_or(DEFAULT_OUTPUT_TOKENS).saturating_mul(call.choices())
-            });
-            input.saturating_add(output)
-        }
+    if !call.operation().writes_text() {
+        return input;
     }
+    let output = call.max_output_tokens().unwrap_or_else(|| {
+        model.file.max_output_tokens.unwrap_or(DEFAULT_OUTPUT_TOKENS).saturating_mul(call.choices())
+    });
+    input.saturating_add(output)
 }
 
 fn denied(mut docket: Box<Docket>, why: Exceeded) -> Stopped<Exceeded> {

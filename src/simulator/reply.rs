@@ -40,7 +40,13 @@ pub(super) fn error(dialect: Dialect, status: StatusCode, message: &str) -> Answ
         Dialect::Anthropic => {
             json!({"type": "error", "error": {"type": anthropic_word(status), "message": message}, "request_id": "req_simulated"})
         }
-        Dialect::OpenAi | Dialect::Own => {
+        Dialect::OpenAi
+        | Dialect::Gemini
+        | Dialect::Azure
+        | Dialect::Bedrock
+        | Dialect::Cohere
+        | Dialect::Ollama
+        | Dialect::Own => {
             let (kind, code) = openai_words(status);
             json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
         }

@@ -47,6 +47,33 @@ impl Seen {
     }
 }
 
+/// How an answer's body is made up; its media type says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// One document.
+    Whole,
+    /// Server-sent events.
+    Events,
+}
+
+impl Framing {
+    /// The framing of a media type, parameters and all.
+    #[must_use]
+    pub fn of(media_type: &str) -> Self {
+        let essence = media_type.split(';').next().unwrap_or_default().trim();
+        if essence.eq_ignore_ascii_case("text/event-stream") { Self::Events } else { Self::Whole }
+    }
+
+    /// Whether what comes first may leave before the rest has come.
+    #[must_use]
+    pub const fn is_stream(self) -> bool {
+        match self {
+            Self::Events => true,
+            Self::Whole => false,
+        }
+    }
+}
+
 /// Watches an answer go by, chunk by chunk, in bounded memory; changes nothing.
 #[derive(Debug)]
 pub struct Watch {
@@ -73,10 +100,13 @@ struct Tally {
 }
 
 impl Watch {
-    /// For an answer with this media type to a call of this dialect and operation.
+    /// For an answer in this framing to a call of this dialect and operation.
     #[must_use]
-    pub fn new(dialect: Dialect, operation: Operation, event_stream: bool) -> Self {
-        let body = if event_stream { Body::Stream(Events::default()) } else { Body::Whole(Scanner::default()) };
+    pub fn new(dialect: Dialect, operation: Operation, framing: Framing) -> Self {
+        let body = match framing {
+            Framing::Events => Body::Stream(Events::default()),
+            Framing::Whole => Body::Whole(Scanner::default()),
+        };
         Self { dialect, operation, body, bytes: 0, tally: Tally::default() }
     }
 
@@ -120,6 +150,12 @@ impl Watch {
             | Operation::Completions
             | Operation::Responses
             | Operation::Embeddings
+            | Operation::Images
+            | Operation::Audio
+            | Operation::Moderations
+            | Operation::Files
+            | Operation::Batches
+            | Operation::Rerank
             | Operation::Models
             | Operation::Check
             | Operation::Evaluate => counts.usage(self.dialect),
@@ -135,7 +171,16 @@ impl Tally {
         match (dialect, operation) {
             _ if event.data == b"[DONE]" => self.ended = true,
             (Dialect::Anthropic, _) | (_, Operation::Responses) => self.take_typed(event),
-            (Dialect::OpenAi | Dialect::Own, _) => self.take_chunk(event),
+            (
+                Dialect::OpenAi
+                | Dialect::Gemini
+                | Dialect::Azure
+                | Dialect::Bedrock
+                | Dialect::Cohere
+                | Dialect::Ollama
+                | Dialect::Own,
+                _,
+            ) => self.take_chunk(event),
         }
     }
 

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::{Dialect, Operation, Seen, Usage, Watch};
+use super::{Dialect, Framing, Operation, Seen, Usage, Watch};
 
 fn seen(dialect: Dialect, operation: Operation, stream: bool, chunks: &[&[u8]]) -> Seen {
-    let mut watch = Watch::new(dialect, operation, stream);
+    let mut watch = Watch::new(dialect, operation, if stream { Framing::Events } else { Framing::Whole });
     for chunk in chunks {
         watch.feed(chunk);
     }
@@ -136,7 +136,7 @@ fn output_is_estimated_by_events_and_never_less_than_bytes_suggest() {
 
 #[test]
 fn ordinary_events_need_no_room_and_large_ones_are_bounded() {
-    let mut watch = Watch::new(Dialect::OpenAi, Operation::Chat, true);
+    let mut watch = Watch::new(Dialect::OpenAi, Operation::Chat, Framing::Events);
     for _ in 0..40 {
         watch.feed(&vec![b'x'; 100_000]);
     }

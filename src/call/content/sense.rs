@@ -25,8 +25,10 @@ pub(super) enum Sense {
     Audio,
     /// Media: a structure, or a `data:` URL.
     Media,
-    /// Something stored or remote.
+    /// Something stored.
     Reference,
+    /// Where a server that the provider would call is.
+    Server,
     /// Something that can name another model, endpoint, provider or credential.
     Steering,
     /// Nothing the walk knows.
@@ -36,7 +38,7 @@ pub(super) enum Sense {
 impl Sense {
     /// Whether a setting of this name would do more than set something.
     pub(super) const fn governs(self) -> bool {
-        matches!(self, Self::Place | Self::Reference | Self::Steering)
+        matches!(self, Self::Place | Self::Reference | Self::Server | Self::Steering)
     }
 }
 
@@ -94,14 +96,9 @@ pub(super) fn sense(name: &str) -> Sense {
         | "prompt_id"
         | "batch_id"
         | "upload_id"
-        | "cached_content"
-        | "server_url"
-        | "server_label"
-        | "connector_id"
-        | "connector"
-        | "mcp_servers"
-        | "mcp_server_name"
-        | "authorization" => Sense::Reference,
+        | "cached_content" => Sense::Reference,
+        "server_url" | "server_label" | "connector_id" | "connector" | "mcp_servers" | "mcp_server_name"
+        | "authorization" => Sense::Server,
         "model"
         | "models"
         | "model_id"

@@ -31,7 +31,7 @@ use crate::audit::Sealed;
 use crate::config::bootstrap::{Auth, Timeouts, Upstream};
 use crate::id::UpstreamId;
 use crate::reason::Reason;
-use crate::route::{ROUTES, Route};
+use crate::route::ROUTES;
 use crate::speech::Dialect;
 
 /// What is sent: a head, and the judged bytes.
@@ -48,7 +48,9 @@ pub struct Upstreams {
 struct Endpoint {
     pool: Arc<Pool>,
     connector: Connector,
-    /// One for each route, in the order of the table.
+    /// The base that every target is under.
+    url: Uri,
+    /// Those that are the same for every call: of the routes whose paths have no places.
     targets: Vec<Target>,
     /// The `Host` field of HTTP/1.
     host: HeaderValue,
@@ -193,13 +195,15 @@ impl Endpoint {
         let bad_target = || BadUpstream::Target(name.clone());
         let targets = ROUTES
             .iter()
-            .map(|route| Target::of(&upstream.url, route).ok_or_else(bad_target))
+            .filter(|route| !route.has_places())
+            .map(|route| Target::of(&upstream.url, route.path).ok_or_else(bad_target))
             .collect::<Result<_, _>>()?;
         let credential =
             upstream.api_key.as_ref().map(|key| credential(name, key.expose(), upstream.auth)).transpose()?;
         Ok(Self {
             pool: Arc::default(),
             connector: Connector::new(upstream.url.clone(), tls, upstream.timeouts.connect),
+            url: upstream.url.clone(),
             targets,
             host: host(&upstream.url).ok_or_else(bad_target)?,
             credential,
@@ -275,7 +279,12 @@ impl Endpoint {
         let permit = sealed.permit();
         let arrival = permit.call().caller().arrival();
         let route = arrival.route().ok_or(NoAnswer::Failed)?;
-        let target = self.targets.iter().find(|target| target.path == route.path).ok_or(NoAnswer::Failed)?;
+        let path = permit.target();
+        let known = self.targets.iter().find(|target| target.path == path);
+        let (whole, origin) = match known {
+            Some(target) => (target.whole.clone(), target.origin.clone()),
+            None => filled(&self.url, path).ok_or(NoAnswer::Failed)?,
+        };
         let mut head = headers::for_upstream(arrival.headers());
         if let Some(traceparent) =
             sealed.docket().traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok())
@@ -287,12 +296,12 @@ impl Endpoint {
             head.insert(name, value);
         }
         let mut request = Request::new(Full::new(permit.body().clone()));
-        *request.method_mut() = route.method.clone();
+        *request.method_mut() = route.method();
         if is_http1 {
             head.insert(header::HOST, self.host.clone());
-            *request.uri_mut() = target.origin.clone();
+            *request.uri_mut() = origin;
         } else {
-            *request.uri_mut() = target.whole.clone();
+            *request.uri_mut() = whole;
         }
         *request.headers_mut() = head;
         Ok(request)
@@ -300,13 +309,18 @@ impl Endpoint {
 }
 
 impl Target {
-    /// `base` with its own path as a prefix, then the route's path.
-    fn of(base: &Uri, route: &Route) -> Option<Self> {
-        let path = format!("{}{}", base.path().trim_end_matches('/'), route.path);
-        let mut parts = base.clone().into_parts();
-        parts.path_and_query = Some(path.parse().ok()?);
-        Some(Self { path: route.path, whole: Uri::from_parts(parts).ok()?, origin: path.parse().ok()? })
+    fn of(base: &Uri, path: &'static str) -> Option<Self> {
+        let (whole, origin) = filled(base, path)?;
+        Some(Self { path, whole, origin })
     }
+}
+
+/// `base` with its own path as a prefix, then `path`: as HTTP/2 has it, and as HTTP/1 does.
+fn filled(base: &Uri, path: &str) -> Option<(Uri, Uri)> {
+    let path = format!("{}{path}", base.path().trim_end_matches('/'));
+    let mut parts = base.clone().into_parts();
+    parts.path_and_query = Some(path.parse().ok()?);
+    Some((Uri::from_parts(parts).ok()?, path.parse().ok()?))
 }
 
 /// Host, and port where it is not the scheme's own.
@@ -323,7 +337,9 @@ impl Credential {
     fn for_dialect(&self, dialect: Dialect) -> (HeaderName, HeaderValue) {
         let auth = self.auth.unwrap_or(match dialect {
             Dialect::Anthropic => Auth::XApiKey,
-            Dialect::OpenAi | Dialect::Own => Auth::Bearer,
+            Dialect::Gemini => Auth::XGoogApiKey,
+            Dialect::Azure => Auth::ApiKey,
+            Dialect::OpenAi | Dialect::Bedrock | Dialect::Cohere | Dialect::Ollama | Dialect::Own => Auth::Bearer,
         });
         match auth {
             Auth::Bearer => (header::AUTHORIZATION, self.bearer.clone()),
@@ -371,7 +387,6 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
     use super::{Target, host, may_pass};
-    use crate::route::ROUTES;
 
     fn passes(status: u16, lines: &[(&'static str, &'static str)]) -> bool {
         let head = lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
@@ -389,12 +404,11 @@ mod tests {
 
     #[test]
     fn the_path_of_the_base_url_is_kept_as_a_prefix() {
-        let messages = ROUTES.iter().find(|route| route.path == "/v1/messages").unwrap();
         for (base, whole, origin) in [
             ("https://api.openai.com", "https://api.openai.com/v1/messages", "/v1/messages"),
             ("https://proxy.bank/llm/", "https://proxy.bank/llm/v1/messages", "/llm/v1/messages"),
         ] {
-            let target = Target::of(&base.parse().unwrap(), messages).unwrap();
+            let target = Target::of(&base.parse().unwrap(), "/v1/messages").unwrap();
             assert_eq!((target.whole.to_string(), target.origin.to_string()), (whole.to_owned(), origin.to_owned()));
         }
     }

@@ -1,0 +1,4 @@
+//! Answers in every framing and chunking.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| portcullis_fuzz::watch(data));

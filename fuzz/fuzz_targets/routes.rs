@@ -1,0 +1,4 @@
+//! Paths.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| portcullis_fuzz::find(data));

@@ -1,0 +1,19 @@
+//! The rows. What is not here is refused `unsupported_operation`.
+
+use super::{Payload, Route, Streaming, Verb};
+use crate::speech::{Dialect, Operation};
+
+/// Everything that is governed.
+pub const ROUTES: &[Route] = &[
+    Route::post(Dialect::OpenAi, Operation::Chat, Payload::ChatCompletions, "/v1/chat/completions")
+        .streaming(Streaming::Asked),
+    Route::post(Dialect::OpenAi, Operation::Completions, Payload::Completions, "/v1/completions")
+        .streaming(Streaming::Asked),
+    Route::post(Dialect::OpenAi, Operation::Responses, Payload::Responses, "/v1/responses").streaming(Streaming::Asked),
+    Route::post(Dialect::OpenAi, Operation::Embeddings, Payload::Embeddings, "/v1/embeddings"),
+    Route { verb: Verb::Get, ..Route::post(Dialect::OpenAi, Operation::Models, Payload::Own, "/v1/models") },
+    Route::post(Dialect::Anthropic, Operation::Chat, Payload::Messages, "/v1/messages").streaming(Streaming::Asked),
+    Route::post(Dialect::Anthropic, Operation::CountTokens, Payload::CountTokens, "/v1/messages/count_tokens"),
+    Route::post(Dialect::Own, Operation::Check, Payload::Own, "/v1/check"),
+    Route::post(Dialect::Own, Operation::Evaluate, Payload::Own, "/api/evaluate"),
+];
