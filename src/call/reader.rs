@@ -91,16 +91,18 @@ impl<'d> Found<'d> {
             }
             Rule::Stored => {
                 walk.needs.store(value.range().start);
-                walk.label(Source::User, value);
+                walk.stored(Source::User, value)?;
             }
+            Rule::Servers => walk.servers(value)?,
             Rule::Off(_) if value.boolean() == Some(false) || is_empty_list(value) => {}
             Rule::Off(reason) | Rule::Refuse(reason) => return Err(refused(reason, key)),
         }
         Ok(())
     }
 
-    fn into_reading(self, named: Option<&str>, streaming: Streaming) -> Result<Reading, Unreadable> {
+    fn into_reading(mut self, named: Option<&str>, streaming: Streaming) -> Result<Reading, Unreadable> {
         let (model, model_at) = model(self.model, named)?;
+        self.needs.close();
         let stream = match streaming {
             Streaming::Never => false,
             Streaming::Always => true,

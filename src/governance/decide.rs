@@ -32,15 +32,15 @@ pub fn decide(snapshot: &Arc<Snapshot>, mut call: Call) -> Result<Permit, Stoppe
     if let Err(reason) = outcome {
         return denied(call, reason);
     }
-    if let Some(at) = references::objection(call.needs()) {
+    let (Some(tenant), Some(model)) = (found.tenant, found.model) else {
+        return denied(call, Reason::Internal);
+    };
+    if let Some(at) = references::objection(&tenant, &model.file.upstream, call.needs()) {
         let docket = call.docket_mut();
         docket.checks.request = CheckVerdict::Block;
         docket.fault = Some(format!("body: reference to something stored or remote at byte {at}"));
         return denied(call, Reason::ReferenceNotPermitted);
     }
-    let (Some(tenant), Some(model)) = (found.tenant, found.model) else {
-        return denied(call, Reason::Internal);
-    };
     call.docket_mut().upstream = Some(model.file.upstream.clone());
     let sent_name = model.file.upstream_model.as_deref().unwrap_or(model.file.model.as_str());
     let (body, target) = (call.body_for(sent_name), call.target_for(sent_name));

@@ -46,7 +46,7 @@ impl Sense {
 pub(super) fn sense(name: &str) -> Sense {
     match name {
         "type" | "role" | "id" | "call_id" | "tool_call_id" | "tool_use_id" | "status" | "index" | "detail"
-        | "format" | "media_type" | "mime_type" | "phase" | "cache_control" | "strict" | "is_error" | "ttl" => {
+        | "format" | "media_type" | "mime_type" | "phase" | "server_label" | "mcp_server_name" | "cache_control" | "strict" | "is_error" | "ttl" => {
             Sense::Label
         }
         "text" | "name" | "title" | "description" | "context" | "thinking" | "refusal" | "reasoning_content"
@@ -96,8 +96,8 @@ pub(super) fn sense(name: &str) -> Sense {
         | "batch_id"
         | "upload_id"
         | "cached_content" => Sense::Reference,
-        "server_url" | "server_label" | "connector_id" | "connector" | "mcp_servers" | "mcp_server_name"
-        | "authorization" => Sense::Server,
+        "server_url" | "connector_id" | "connector" | "tunnel_id" | "mcp_servers" | "authorization"
+        | "authorization_token" | "network_policy" | "allowed_domains" => Sense::Server,
         "model"
         | "models"
         | "model_id"

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::config::fault::Fault;
 use crate::config::policy::{Limits, ModelFile, Person, Profile, PromptFile, TenantFile};
+use crate::config::remote::RemotePlace;
 use crate::governance::prompts::Template;
 use crate::governance::rules::Rules;
 use crate::id::{Digest, ModelId, ProfileId, PromptId, Revision, TenantId};
@@ -37,6 +38,8 @@ pub struct Tenant {
     pub limits: Limits,
     /// Its risk profile in force.
     pub profile: Arc<Profile>,
+    /// Where its calls may have an upstream fetch from.
+    pub remote_fetch: Vec<RemotePlace>,
     /// The models it may use, by the registry's name.
     pub models: HashSet<ModelId>,
 }
