@@ -304,15 +304,20 @@ impl Walk<'_> {
         if text.contains(':') && !is_data_url(&text) {
             return Err(reference(name));
         }
-        let payload = text.split_once(";base64,").map_or(text.as_ref(), |(_, payload)| payload);
-        if payload.len() < SHORTEST_MEDIA || !is_base64(payload.as_bytes()) {
+        if !is_media(&text) {
             self.texts.add(source, value);
         }
         Ok(())
     }
 }
 
-fn is_data_url(text: &str) -> bool {
+/// Whether a string is base64, alone or as a `data:` URL, and long enough to be media.
+pub(crate) fn is_media(text: &str) -> bool {
+    let payload = text.split_once(";base64,").map_or(text, |(_, payload)| payload);
+    payload.len() >= SHORTEST_MEDIA && is_base64(payload.as_bytes())
+}
+
+pub(crate) fn is_data_url(text: &str) -> bool {
     text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
 }
 
@@ -329,7 +334,7 @@ fn is_base64(bytes: &[u8]) -> bool {
 }
 
 /// Whether a string is a word that a program made. Long runs of digits and anything like an address are not.
-fn is_label(text: &str) -> bool {
+pub(crate) fn is_label(text: &str) -> bool {
     text.is_empty()
         || is_plain_name(text)
             && !text.contains('@')

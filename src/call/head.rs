@@ -9,6 +9,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use super::fold;
+use super::form::Boundary;
 use super::metadata::Metadata;
 use super::prompt::PromptClaim;
 use super::{Unreadable, members};
@@ -27,6 +28,24 @@ pub(crate) fn expect_json(headers: &HeaderMap) -> Result<(), Unreadable> {
     if !media_type.to_str().is_ok_and(is_json) {
         return Err(Unreadable::new(Reason::UnsupportedEncoding, "head: content type is not JSON in UTF-8"));
     }
+    expect_no_coding(headers)
+}
+
+/// Checks that the body is one form that no coding wraps, and answers its boundary.
+pub(crate) fn expect_form(headers: &HeaderMap) -> Result<Boundary, Unreadable> {
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(media_type), None) = (types.next(), types.next()) else {
+        return Err(Unreadable::new(Reason::UnsupportedEncoding, "head: not exactly one content type"));
+    };
+    let boundary = media_type.to_str().ok().and_then(Boundary::of);
+    let boundary = boundary.ok_or_else(|| {
+        Unreadable::new(Reason::UnsupportedEncoding, "head: content type is not a form with one boundary")
+    })?;
+    expect_no_coding(headers)?;
+    Ok(boundary)
+}
+
+fn expect_no_coding(headers: &HeaderMap) -> Result<(), Unreadable> {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),

@@ -4,6 +4,8 @@
 //! what compatible servers add and is harmless. They are closed by design: what a vendor adds later is refused until it
 //! stands here. `docs/dialects.md` shows them and a test compares.
 
+mod media;
+
 use super::content::Shape;
 use crate::reason::Reason;
 use crate::route::Payload;
@@ -23,6 +25,10 @@ pub(crate) enum Rule {
     Messages,
     /// OpenAI Responses input.
     Items,
+    /// One text.
+    Text,
+    /// Content: a text, or texts and parts each with a `type`.
+    Parts,
     /// Text, texts, token numbers, or lists of these.
     TextsOrTokens,
     /// System instructions.
@@ -43,6 +49,20 @@ pub(crate) enum Rule {
     Format,
     /// Passes; words and numbers, and no member that steers. A string that is no plain word is read as text all the same.
     Pass,
+    /// One of the vendor's voices, or a stored one.
+    VoiceName,
+    /// How an answer of audio comes: whether it is a stream of events.
+    StreamFormat,
+    /// A file of a form: media.
+    File,
+    /// The calls of a batch: a file of JSON Lines, or a list.
+    Lines,
+    /// What a file is for.
+    Purpose,
+    /// A place that would be fetched from, or a `data:` URL.
+    Place,
+    /// The endpoint that the calls of a stored file go to.
+    Target,
     /// Servers that the provider would call: passes where the tenant's list permits each address.
     Servers,
     /// A stored thing: passes where the tenant may refer to what the upstream keeps.
@@ -81,6 +101,15 @@ impl Rule {
             | Self::Tools
             | Self::Functions
             | Self::Content
+            | Self::Text
+            | Self::Parts
+            | Self::VoiceName
+            | Self::StreamFormat
+            | Self::File
+            | Self::Lines
+            | Self::Purpose
+            | Self::Place
+            | Self::Target
             | Self::Servers
             | Self::Voice => "governed",
         }
@@ -106,8 +135,23 @@ impl Endpoint {
             Payload::Embeddings => Some(&EMBEDDINGS),
             Payload::Messages => Some(&MESSAGES),
             Payload::CountTokens => Some(&COUNT_TOKENS),
+            Payload::ImageGeneration => Some(&media::IMAGES),
+            Payload::ImageEdit => Some(&media::IMAGE_EDITS),
+            Payload::ImageVariation => Some(&media::IMAGE_VARIATIONS),
+            Payload::Speech => Some(&media::SPEECH),
+            Payload::Transcription => Some(&media::TRANSCRIPTIONS),
+            Payload::Translation => Some(&media::TRANSLATIONS),
+            Payload::Moderation => Some(&media::MODERATIONS),
+            Payload::File => Some(&media::FILES),
+            Payload::Batch => Some(&media::BATCHES),
+            Payload::MessageBatches => Some(&media::MESSAGE_BATCHES),
             Payload::Own => None,
         }
+    }
+
+    /// Whether a body of it names a model.
+    pub(crate) fn names_model(&self) -> bool {
+        self.members.iter().any(|(_, rule)| *rule == Rule::Model)
     }
 
     /// The rule for exactly this name.

@@ -20,6 +20,14 @@ pub struct Model {
     pub file: ModelFile,
 }
 
+impl Model {
+    /// The name that is sent upstream.
+    #[must_use]
+    pub fn sent_name(&self) -> &str {
+        self.file.upstream_model.as_deref().unwrap_or(self.file.model.as_str())
+    }
+}
+
 /// One prompt version of the registry.
 #[derive(Debug)]
 pub struct Prompt {
