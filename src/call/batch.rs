@@ -49,7 +49,7 @@ pub(super) fn target(path: &str) -> Option<&'static Route> {
 /// Reads a file of JSON Lines that stands in `file` of the body.
 pub(super) fn lines(body: &[u8], file: Range<usize>) -> Result<Vec<Line>, Unreadable> {
     let text = body.get(file.clone()).unwrap_or_default();
-    // One line feed ends the last line; what follows it would be a line of nothing.
+    // One line feed ends the last line.
     let text = text.strip_suffix(b"\n").unwrap_or(text);
     let mut lines = Vec::new();
     let mut at = file.start;
@@ -77,7 +77,8 @@ fn line(bytes: &[u8]) -> Result<(Operation, Reading), Unreadable> {
         return Err(Unreadable::new(Reason::MalformedRequest, "body: `method` is not POST"));
     }
     let route = found.text("url").as_deref().and_then(target);
-    let route = route.ok_or_else(|| Unreadable::new(Reason::UnsupportedOperation, "body: `url` is no endpoint for batches"))?;
+    let route =
+        route.ok_or_else(|| Unreadable::new(Reason::UnsupportedOperation, "body: `url` is no endpoint for batches"))?;
     let endpoint = Endpoint::of(route.payload);
     let endpoint = endpoint.ok_or_else(|| Unreadable::new(Reason::UnsupportedOperation, "no such endpoint"))?;
     let mut reading = reader::read_value(endpoint, None, route.streaming, found.due("body")?)?;
@@ -106,7 +107,9 @@ pub(super) fn requests(endpoint: &'static Endpoint, body: &[u8]) -> Result<(Read
                 }
             }
             Rule::Refuse(_) if value.is_null() => {}
-            _ => return Err(Unreadable::at(Reason::UnsupportedParameter, "member that is not governed", name.offset())),
+            _ => {
+                return Err(Unreadable::at(Reason::UnsupportedParameter, "member that is not governed", name.offset()));
+            }
         }
     }
     if lines.is_empty() {
@@ -177,5 +180,104 @@ impl<'d> Envelope<'d> {
             let mut walk = Walk { shape: MESSAGES.shape, texts: &mut reading.texts, needs: &mut reading.needs };
             walk.label(Source::User, value);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::call::Call;
+    use crate::docket::Refuses;
+    use crate::speech::Operation;
+
+    const CHAT: &str = r#"{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"one \u0041"}]}}"#;
+    const VECTOR: &str =
+        r#"{"custom_id":"b","method":"POST","url":"/v1/embeddings","body":{"model":"pin","input":"two"}}"#;
+
+    fn upload(lines: &str, purpose: &str) -> Result<Call, (&'static str, String)> {
+        let body = format!(
+            "--x\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n{purpose}\r\n--x\r\nContent-Disposition: form-data; \
+             name=\"file\"; filename=\"b.jsonl\"\r\n\r\n{lines}\r\n--x--\r\n"
+        );
+        Call::form_for_tests("/v1/files", &body)
+            .map_err(|stopped| (stopped.why.reason().code(), stopped.why.to_string()))
+    }
+
+    #[test]
+    fn each_line_of_a_file_is_a_call() {
+        let call = upload(&format!("{CHAT}\n{VECTOR}\r\n"), "batch").expect("a batch");
+        let items: Vec<_> = call.items().map(|item| (item.line(), item.operation(), item.model().as_str())).collect();
+        assert_eq!(items, [(Some(1), Operation::Chat, "m"), (Some(2), Operation::Embeddings, "pin")]);
+        let texts: Vec<_> = call.texts().map(|(_, text)| text.to_owned()).collect();
+        assert_eq!(texts, ["one A", "two"]);
+        assert_eq!((call.operation(), call.batch_lines()), (Operation::Files, Some(2)));
+        assert_eq!(call.docket().facts["batch_lines"], 2);
+        assert_eq!(call.first().max_output_tokens(), Some(5));
+    }
+
+    #[test]
+    fn pinned_names_go_into_their_lines_and_nothing_else_changes() {
+        let call = upload(&format!("{CHAT}\n{VECTOR}\n{CHAT}"), "batch").expect("a batch");
+        let sent = call.body_as(["m", "pin-2024", "m-1"].into_iter()).expect("fits");
+        let sent = std::str::from_utf8(&sent).unwrap();
+        let expected =
+            format!("{CHAT}\n{}\n{}", VECTOR.replace("\"pin\"", "\"pin-2024\""), CHAT.replace("\"m\"", "\"m-1\""));
+        assert!(sent.contains(&format!("\r\n\r\n{expected}\r\n--x--")), "{sent}");
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_refuses_all_and_is_named() {
+        for (line, reason, place) in [
+            ("", "malformed_request", "line 2: body: unfinished document"),
+            ("{}", "malformed_request", "line 2: body: `method`"),
+            ("[1]", "malformed_request", "line 2"),
+            (&format!("{VECTOR}{VECTOR}"), "malformed_request", "line 2: body: data after"),
+            (&VECTOR.replace("/v1/embeddings", "/v1/uploads"), "unsupported_operation", "line 2: body: `url`"),
+            (&VECTOR.replace("/v1/embeddings", "/v1/messages"), "unsupported_operation", "line 2: body: `url`"),
+            (&VECTOR.replace("/v1/embeddings", "/v1/files"), "unsupported_operation", "line 2: body: `url`"),
+            (&VECTOR.replace("/v1/embeddings", "/v1/embeddings?model=x"), "unsupported_operation", "line 2"),
+            (&VECTOR.replace("POST", "post"), "malformed_request", "line 2: body: `method`"),
+            (&VECTOR.replace("POST", "PUT"), "malformed_request", "line 2: body: `method`"),
+            (&VECTOR.replace("\"input\"", "\"fallbacks\":[\"x\"],\"input\""), "unsupported_parameter", "line 2"),
+            (&VECTOR.replace("\"input\"", "\"model\":\"x\",\"input\""), "ambiguous_request", "line 2"),
+            (&VECTOR.replace("\"input\"", "\"Model\":\"x\",\"input\""), "ambiguous_request", "line 2"),
+            (&VECTOR.replace("\"model\":\"pin\",", ""), "model_missing", "line 2"),
+            (&VECTOR.replace("\"url\"", "\"URL\":\"x\",\"url\""), "ambiguous_request", "line 2"),
+            (&VECTOR.replace("\"url\"", "\"model\":\"x\",\"url\""), "unsupported_parameter", "line 2"),
+            (&VECTOR.replace(",\"url\"", ",\r\"url\""), "ambiguous_request", "line 2: return inside"),
+            (
+                &VECTOR.replace("{\"model\":\"pin\",\"input\":\"two\"}", "\"x\""),
+                "malformed_request",
+                "line 2: body: no `body`",
+            ),
+        ] {
+            let (found, fault) = upload(&format!("{CHAT}\n{line}\n{CHAT}"), "batch").expect_err(line);
+            assert!(found == reason && fault.starts_with(place), "{line}: {found} {fault}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_purpose_or_without_lines_is_refused() {
+        for purpose in ["assistants", "fine-tune", "Batch", "user_data", ""] {
+            assert_eq!(upload(CHAT, purpose).expect_err(purpose).0, "reference_not_permitted");
+        }
+        assert_eq!(upload("", "batch").expect_err("empty").0, "malformed_request");
+        assert_eq!(upload("\n\n", "batch").expect_err("empty").0, "malformed_request");
+        let form = "--x\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--x--\r\n";
+        assert!(Call::form_for_tests("/v1/files", form).is_err());
+        let form = form.replace("purpose", "model").replace("batch", "m");
+        assert!(Call::form_for_tests("/v1/files", &form).is_err());
+    }
+
+    #[test]
+    fn each_request_of_an_anthropic_batch_is_a_call() {
+        let one = r#"{"custom_id":"a","params":{"model":"m","max_tokens":5,"system":"be","messages":[{"role":"user","content":"x"}]}}"#;
+        let two = one.replace("\"m\"", "\"n\"");
+        let body = format!(r#"{{"requests":[{one},{two}]}}"#);
+        let call = Call::for_tests("/v1/messages/batches", &[], &body);
+        let items: Vec<_> = call.items().map(|item| (item.operation(), item.model().as_str())).collect();
+        assert_eq!(items, [(Operation::Chat, "m"), (Operation::Chat, "n")]);
+        assert_eq!(call.first().system_text().as_deref(), Some("be"));
+        let sent = call.body_as(["m", "n-2"].into_iter()).expect("fits");
+        assert_eq!(sent, body.replace("\"n\"", "\"n-2\""));
     }
 }

@@ -114,7 +114,24 @@ impl Call {
     /// A call of tenant `acme` with this JSON body, for the tests of later rooms.
     #[cfg(test)]
     pub(crate) fn for_tests(path: &str, head: &[(&'static str, &'static str)], body: &str) -> Self {
-        let json = [("content-type", "application/json")];
+        Self::of_type("application/json", path, head, body)
+            .unwrap_or_else(|stopped| panic!("not read: {}", stopped.why))
+    }
+
+    /// The same, of a form whose boundary is `x`.
+    #[cfg(test)]
+    pub(crate) fn form_for_tests(path: &str, body: &str) -> Result<Self, Stopped<Unreadable>> {
+        Self::of_type("multipart/form-data; boundary=x", path, &[], body)
+    }
+
+    #[cfg(test)]
+    fn of_type(
+        media_type: &'static str,
+        path: &str,
+        head: &[(&'static str, &'static str)],
+        body: &str,
+    ) -> Result<Self, Stopped<Unreadable>> {
+        let json = [("content-type", media_type)];
         let field = |(name, value): &(&'static str, &'static str)| {
             (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
         };
@@ -122,7 +139,7 @@ impl Call {
         let clock = crate::clock::ManualClock::at(chrono::DateTime::UNIX_EPOCH);
         let arrival = crate::arrival::Arrival::receive(http::Method::POST, path, None, headers, &clock);
         let body = Bytes::copy_from_slice(body.as_bytes());
-        Self::read(Caller::for_tests(arrival), body).unwrap_or_else(|stopped| panic!("not read: {}", stopped.why))
+        Self::read(Caller::for_tests(arrival), body)
     }
 
     /// Writes what was read into the docket.

@@ -137,7 +137,12 @@ impl<'d> Found<'d> {
         Ok(())
     }
 
-    fn into_reading(mut self, endpoint: &Endpoint, named: Option<&str>, streaming: Streaming) -> Result<Reading, Unreadable> {
+    fn into_reading(
+        mut self,
+        endpoint: &Endpoint,
+        named: Option<&str>,
+        streaming: Streaming,
+    ) -> Result<Reading, Unreadable> {
         let (model, model_at) = if endpoint.names_model() || named.is_some() {
             model(self.model, named)?
         } else {

@@ -135,10 +135,7 @@ impl RemotePlace {
 fn is_host(host: &str) -> bool {
     let label = |label: &str| {
         let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        (1..=63).contains(&label.len())
-            && label.bytes().all(good)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
+        (1..=63).contains(&label.len()) && label.bytes().all(good) && !label.starts_with('-') && !label.ends_with('-')
     };
     let last = host.rsplit('.').next().unwrap_or_default();
     host.len() <= 253

@@ -54,7 +54,8 @@ mod tests {
         assert!(found("", &image("https://images.acme.example/a.png")).is_some());
         assert!(found(list, &image("https://images.acme.example@evil.example/a.png")).is_some());
         assert!(found("exclusive_upstreams: [sim]\n", &image("https://images.acme.example/a.png")).is_some());
-        let two = image("https://images.acme.example/a.png\"},{\"type\":\"input_image\",\"image_url\":\"https://b.example/");
+        let two =
+            image("https://images.acme.example/a.png\"},{\"type\":\"input_image\",\"image_url\":\"https://b.example/");
         assert_eq!(found(list, &two), two.find("\"https://b.example"));
     }
 }

@@ -172,7 +172,9 @@ impl Tally {
     fn take(&mut self, dialect: Dialect, operation: Operation, event: Event<'_>) {
         match (dialect, operation) {
             _ if event.data == b"[DONE]" => self.ended = true,
-            (Dialect::Anthropic, _) | (_, Operation::Responses | Operation::Images | Operation::Audio) => self.take_typed(event),
+            (Dialect::Anthropic, _) | (_, Operation::Responses | Operation::Images | Operation::Audio) => {
+                self.take_typed(event)
+            }
             (
                 Dialect::OpenAi
                 | Dialect::Gemini
@@ -226,7 +228,10 @@ impl Tally {
                 self.ended |= self.take_usage(data, Some("response"));
                 self.failed |= kind == b"response.failed";
             }
-            b"transcript.text.done" | b"speech.audio.done" | b"image_generation.completed" | b"image_edit.completed" => {
+            b"transcript.text.done"
+            | b"speech.audio.done"
+            | b"image_generation.completed"
+            | b"image_edit.completed" => {
                 self.ended |= self.take_usage(data, None);
             }
             b"image_generation.partial_image" | b"image_edit.partial_image" => self.events += 1,

@@ -80,9 +80,10 @@ impl Walk<'_> {
                     self.label(Source::Tool, value);
                 }
                 "server_description" => self.texts.add(Source::Tool, value),
-                other if fold::folds_to(other, |folded| {
-                    sense(folded) != Sense::Unknown || labels.contains(&folded) || folded == url || folded == token
-                }) =>
+                other
+                    if fold::folds_to(other, |folded| {
+                        sense(folded) != Sense::Unknown || labels.contains(&folded) || folded == url || folded == token
+                    }) =>
                 {
                     return Err(ambiguous(name));
                 }

@@ -47,8 +47,8 @@ pub(crate) fn read(
     if names_model && found.model.is_none() {
         return Err(Unreadable::new(Reason::ModelMissing, "body: no field `model`"));
     }
-    if !names_model && !found.has_purpose {
-        return Err(Unreadable::new(Reason::MalformedRequest, "body: no field `purpose`"));
+    if !names_model && !(found.has_purpose && found.lines.is_some()) {
+        return Err(Unreadable::new(Reason::MalformedRequest, "body: no field `purpose`, or no `file`"));
     }
     let (model, model_at) = found.model.unzip();
     let reading = Reading {

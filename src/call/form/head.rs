@@ -28,8 +28,9 @@ impl Boundary {
                 || matches!(b, b'\'' | b'+' | b'_' | b'-' | b'.')
                 || quoted.is_some() && matches!(b, b'(' | b')' | b',' | b'/' | b':' | b'=' | b'?')
         };
-        let is_good =
-            name.eq_ignore_ascii_case("boundary") && (1..=LONGEST_BOUNDARY).contains(&text.len()) && text.bytes().all(good);
+        let is_good = name.eq_ignore_ascii_case("boundary")
+            && (1..=LONGEST_BOUNDARY).contains(&text.len())
+            && text.bytes().all(good);
         is_good.then(|| Self(text.into()))
     }
 

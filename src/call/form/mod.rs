@@ -45,7 +45,8 @@ pub(crate) fn read<'b>(boundary: &Boundary, body: &'b [u8]) -> Result<Vec<Part<'
     let mut found = finder.find_iter(body);
     let mut parts = Vec::new();
     // Every place that has the boundary must be a delimiter, so that no reader finds one more.
-    let mut at = found.next().filter(|at| *at == 0).ok_or_else(|| bad("form that does not begin with its boundary", 0))?;
+    let mut at =
+        found.next().filter(|at| *at == 0).ok_or_else(|| bad("form that does not begin with its boundary", 0))?;
     loop {
         let after = at + dashes.len();
         let rest = body.get(after..).unwrap_or_default();
@@ -90,7 +91,8 @@ fn part(body: &[u8], start: usize, next: usize) -> Result<Part<'_>, Unreadable> 
         match field.to_ascii_lowercase().as_str() {
             "content-disposition" if name.is_some() => return Err(again()),
             "content-disposition" => {
-                let found = disposition(value).ok_or_else(|| bad("content disposition that is read in two ways", at))?;
+                let found =
+                    disposition(value).ok_or_else(|| bad("content disposition that is read in two ways", at))?;
                 name = Some(found.name);
                 filename = found.filename.map(|range| range.start + value_at..range.end + value_at);
             }

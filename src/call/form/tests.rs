@@ -19,9 +19,18 @@ fn field(name: &str, data: &str) -> String {
 fn forms_as_sdks_write_them_are_read() {
     let model = field("model", "m");
     for (end, file) in [
-        ("--x--\r\n", "Content-Disposition: form-data; name=\"file\"; filename=\"a b\u{e9}%22.mp3\"\r\nContent-Type: audio/mpeg"),
-        ("--x--", "Content-Disposition: form-data; name=\"file\"; filename=\"a;b.mp3\"\r\nContent-Type: application/octet-stream"),
-        ("--x--\r\n", "content-disposition: FORM-DATA; name=\"file\"; filename=\"blob\"\r\ncontent-length: 5\r\ncontent-type: text/plain; charset=utf-8"),
+        (
+            "--x--\r\n",
+            "Content-Disposition: form-data; name=\"file\"; filename=\"a b\u{e9}%22.mp3\"\r\nContent-Type: audio/mpeg",
+        ),
+        (
+            "--x--",
+            "Content-Disposition: form-data; name=\"file\"; filename=\"a;b.mp3\"\r\nContent-Type: application/octet-stream",
+        ),
+        (
+            "--x--\r\n",
+            "content-disposition: FORM-DATA; name=\"file\"; filename=\"blob\"\r\ncontent-length: 5\r\ncontent-type: text/plain; charset=utf-8",
+        ),
         ("--x--\r\n", "Content-Type: application/jsonl\r\nContent-Disposition:form-data;name=\"file\";filename=\"-\""),
     ] {
         let body = format!("{model}--x\r\n{file}\r\n\r\na\n-x\r\r\n{end}");

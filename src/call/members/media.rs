@@ -126,10 +126,8 @@ pub(crate) static TRANSLATIONS: Endpoint = Endpoint {
 };
 
 /// `POST /v1/moderations`.
-pub(crate) static MODERATIONS: Endpoint = Endpoint {
-    members: &[("model", Rule::Model), ("input", Rule::Parts)],
-    shape: &CHAT_SHAPE,
-};
+pub(crate) static MODERATIONS: Endpoint =
+    Endpoint { members: &[("model", Rule::Model), ("input", Rule::Parts)], shape: &CHAT_SHAPE };
 
 /// `POST /v1/files`.
 pub(crate) static FILES: Endpoint = Endpoint {
@@ -155,5 +153,4 @@ pub(crate) static BATCHES: Endpoint = Endpoint {
 };
 
 /// `POST /v1/messages/batches`.
-pub(crate) static MESSAGE_BATCHES: Endpoint =
-    Endpoint { members: &[("requests", Rule::Lines)], shape: &CHAT_SHAPE };
+pub(crate) static MESSAGE_BATCHES: Endpoint = Endpoint { members: &[("requests", Rule::Lines)], shape: &CHAT_SHAPE };

@@ -76,7 +76,8 @@ impl Judged {
         for item in call.items() {
             let mut found = Found::default();
             let outcome = Ask::of_item(call, item, |ask| judge(snapshot, ask, &mut found));
-            let outcome = outcome.map_err(|reason| (reason, None)).and_then(|()| self.beside(call, item, snapshot, &mut found));
+            let outcome =
+                outcome.map_err(|reason| (reason, None)).and_then(|()| self.beside(call, item, snapshot, &mut found));
             self.keep(found.rules.take());
             let (model, prompt) = (found.model.clone(), found.prompt.clone());
             if self.lines.is_empty() || outcome.is_err() {
@@ -251,5 +252,104 @@ fn one_upstream(
         (None, _) => {
             Err((Reason::OperationNotPermitted, "no model of an exclusive upstream may be used for such batches"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
+    use crate::call::Call;
+    use crate::docket::Refuses;
+    use crate::governance::{Permit, Snapshot, decide};
+
+    fn snapshot(tenant: &str, rules: &str) -> Arc<Snapshot> {
+        let model = |name: &str, upstream: &str, more: &str| {
+            format!("model: {name}\nversion: \"1\"\nupstream: {upstream}\nstatus: approved\n{more}")
+        };
+        let (a, b) = (model("a", "openai", ""), model("b", "openai", "upstream_model: b-1\n"));
+        let (c, d) = (model("c", "sim", ""), model("d", "openai", "operations: [chat, responses]\n"));
+        let tenant = format!("tenant: acme\nkeys: []\nmodels: [a, b, c, d]\n{tenant}");
+        let rules = format!("rules:\n  - {{name: r, when: '{rules}', then: block}}\n");
+        Snapshot::for_tests(&[
+            ("models/a.yaml", &a),
+            ("models/b.yaml", &b),
+            ("models/c.yaml", &c),
+            ("models/d.yaml", &d),
+            ("tenants/acme.yaml", &tenant),
+            ("rules/r.yaml", &rules),
+        ])
+    }
+
+    fn line(model: &str, more: Value) -> Value {
+        let mut params = json!({"model": model, "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]});
+        params.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+        json!({"custom_id": "i", "params": params})
+    }
+
+    fn batch(snapshot: &Arc<Snapshot>, lines: &[Value]) -> Result<Permit, (&'static str, String)> {
+        let body = json!({"requests": lines}).to_string();
+        let call = Call::for_tests("/v1/messages/batches", &[], &body);
+        decide(snapshot, call)
+            .map_err(|stopped| (stopped.why.reason().code(), stopped.docket.fault.unwrap_or_default()))
+    }
+
+    #[test]
+    fn a_batch_of_good_lines_passes_with_the_names_of_its_records() {
+        let permit = batch(&snapshot("", "false"), &[line("a", json!({})), line("b", json!({}))]).expect("permitted");
+        assert!(permit.body().windows(5).any(|five| five == b"\"b-1\""));
+        assert_eq!(permit.docket().facts["batch_models"], json!(["a", "b"]));
+        assert_eq!(permit.items().count(), 2);
+        assert_eq!(permit.docket().upstream.as_ref().unwrap().as_str(), "openai");
+    }
+
+    #[test]
+    fn the_first_objection_refuses_the_whole_and_names_its_line() {
+        let good = || line("a", json!({}));
+        for (bad, rules, reason) in [
+            (line("rogue", json!({})), "false", "model_unknown"),
+            (line("c", json!({})), "false", "ambiguous_request"),
+            (line("d", json!({})), "false", "operation_not_permitted"),
+            (line("a", json!({"container": "c_1"})), "false", "reference_not_permitted"),
+            (line("b", json!({})), "model.name == \"b\"", "rule_denied"),
+            (line("a", json!({"max_tokens": 500})), "request.max_tokens > 100", "rule_denied"),
+        ] {
+            let (found, fault) = batch(&snapshot("", rules), &[good(), bad.clone(), good()]).expect_err("refused");
+            assert!(found == reason && fault.starts_with("line 2: "), "{bad}: {found} {fault}");
+        }
+        let (found, _) = batch(&snapshot("", "request.operation == \"batches\""), &[good()]).expect_err("refused");
+        assert_eq!(found, "rule_denied");
+        let exclusive = snapshot("exclusive_upstreams: [openai]\n", "false");
+        assert!(batch(&exclusive, &[line("a", json!({"container": "c_1"}))]).is_ok());
+    }
+
+    #[test]
+    fn many_lines_are_judged_in_one_go() {
+        let lines: Vec<Value> = (0..20_000).map(|_| line("a", json!({}))).collect();
+        let permit = batch(&snapshot("", "false"), &lines).expect("permitted");
+        assert_eq!(permit.docket().facts["batch_lines"], 20_000);
+    }
+
+    fn run(snapshot: &Arc<Snapshot>, endpoint: &str) -> Result<Permit, &'static str> {
+        let body = json!({"input_file_id": "file-1", "endpoint": endpoint, "completion_window": "24h"});
+        let call = Call::for_tests("/v1/batches", &[], &body.to_string());
+        decide(snapshot, call).map_err(|stopped| stopped.why.reason().code())
+    }
+
+    #[test]
+    fn a_stored_batch_goes_to_the_one_exclusive_upstream() {
+        let permit = run(&snapshot("exclusive_upstreams: [openai]\n", "false"), "/v1/embeddings").expect("permitted");
+        assert_eq!(permit.docket().upstream.as_ref().unwrap().as_str(), "openai");
+        let resource = permit.docket().resource.as_ref().unwrap();
+        assert_eq!((resource.kind, resource.id.as_str()), ("upstream", "openai"));
+        let refused = |tenant: &str, rules: &str| run(&snapshot(tenant, rules), "/v1/chat/completions").err();
+        assert_eq!(refused("", "false"), Some("reference_not_permitted"));
+        assert_eq!(refused("exclusive_upstreams: [openai, sim]\n", "false"), Some("reference_not_permitted"));
+        assert_eq!(refused("exclusive_upstreams: [anthropic]\n", "false"), Some("operation_not_permitted"));
+        let exclusive = "exclusive_upstreams: [openai]\n";
+        assert_eq!(refused(exclusive, "request.operation == \"batches\""), Some("rule_denied"));
+        assert_eq!(refused(exclusive, "false"), None);
     }
 }
