@@ -95,21 +95,20 @@ pub(super) fn requests(endpoint: &'static Endpoint, body: &[u8]) -> Result<(Read
     }
     let mut lines = Vec::new();
     for (name, value) in root.members() {
-        match reader::rule(endpoint, &name.text(), name.offset())? {
-            Rule::Lines if value.kind() == Kind::List => {
-                for (i, element) in value.elements().enumerate() {
-                    let number = i + 1;
-                    if i == MOST_LINES {
-                        return Err(Unreadable::new(Reason::BodyTooLarge, "too many calls in one batch"));
-                    }
-                    let reading = request(element).map_err(|why| why.in_line(number))?;
-                    lines.push(Line { number, at: 0, operation: Operation::Chat, reading });
-                }
+        let rule = reader::rule(endpoint, &name.text(), name.offset())?;
+        if value.is_null() && matches!(rule, Rule::Refuse(_) | Rule::Stored) {
+            continue;
+        }
+        if rule != Rule::Lines || value.kind() != Kind::List {
+            return Err(Unreadable::at(Reason::UnsupportedParameter, "member that is not governed", name.offset()));
+        }
+        for (i, element) in value.elements().enumerate() {
+            let number = i + 1;
+            if i == MOST_LINES {
+                return Err(Unreadable::new(Reason::BodyTooLarge, "too many calls in one batch"));
             }
-            Rule::Refuse(_) if value.is_null() => {}
-            _ => {
-                return Err(Unreadable::at(Reason::UnsupportedParameter, "member that is not governed", name.offset()));
-            }
+            let reading = request(element).map_err(|why| why.in_line(number))?;
+            lines.push(Line { number, at: 0, operation: Operation::Chat, reading });
         }
     }
     if lines.is_empty() {

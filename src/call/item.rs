@@ -50,7 +50,7 @@ impl Call {
 
     /// What the calls of a stored batch file ask for, when it is such a file that is to be run.
     #[must_use]
-    pub fn batch_of(&self) -> Option<Operation> {
+    pub const fn batch_of(&self) -> Option<Operation> {
         self.reading.batch_of
     }
 

@@ -91,13 +91,10 @@ pub fn assess(scanner: &Scanner, mut grant: Grant) -> Result<Assessment, Stopped
         for (kind, n) in facts.counts.iter() {
             all.add(kind, n);
         }
-        let refused = match scored.verdict.refusal() {
-            Some(reason) => Some(Risky(reason)),
-            None => {
-                let counts = |name: &str| facts.counts.of(name);
-                grant.permit_mut().judge_risk(index, scored.score, &counts).err().map(Risky::from)
-            }
-        };
+        let refused = scored.verdict.refusal().map(Risky).or_else(|| {
+            let counts = |name: &str| facts.counts.of(name);
+            grant.permit_mut().judge_risk(index, scored.score, &counts).err().map(Risky::from)
+        });
         if let Some(why) = refused {
             if grant.permit().call().batch_lines().is_some() {
                 grant.docket_mut().fault = Some(format!("line {}: {}", index + 1, why.reason().code()));

@@ -173,7 +173,7 @@ impl Tally {
         match (dialect, operation) {
             _ if event.data == b"[DONE]" => self.ended = true,
             (Dialect::Anthropic, _) | (_, Operation::Responses | Operation::Images | Operation::Audio) => {
-                self.take_typed(event)
+                self.take_typed(event);
             }
             (
                 Dialect::OpenAi
@@ -218,7 +218,9 @@ impl Tally {
 
     fn take_kind(&mut self, kind: &[u8], data: &[u8]) {
         match kind {
-            b"content_block_delta" => self.events += 1,
+            b"content_block_delta" | b"image_generation.partial_image" | b"image_edit.partial_image" => {
+                self.events += 1
+            }
             b"message_start" => _ = self.take_usage(data, Some("message")),
             b"message_delta" => _ = self.take_usage(data, None),
             // An end counts only when its event is whole: a stream may be cut inside it.
@@ -234,7 +236,6 @@ impl Tally {
             | b"image_edit.completed" => {
                 self.ended |= self.take_usage(data, None);
             }
-            b"image_generation.partial_image" | b"image_edit.partial_image" => self.events += 1,
             kind if kind.ends_with(b".delta") => self.events += 1,
             _ => {}
         }

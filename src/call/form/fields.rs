@@ -47,7 +47,7 @@ pub(crate) fn read(
     if names_model && found.model.is_none() {
         return Err(Unreadable::new(Reason::ModelMissing, "body: no field `model`"));
     }
-    if !names_model && !(found.has_purpose && found.lines.is_some()) {
+    if !(names_model || found.has_purpose && found.lines.is_some()) {
         return Err(Unreadable::new(Reason::MalformedRequest, "body: no field `purpose`, or no `file`"));
     }
     let (model, model_at) = found.model.unzip();
@@ -91,6 +91,9 @@ impl Found {
         if text.contains('\0') {
             return Err(bad("field with a NUL"));
         }
+        if rule == Rule::Place && !is_data_url(text) {
+            self.needs.fetch(text.to_owned(), at.start);
+        }
         match rule {
             Rule::Model if text.is_empty() => {
                 return Err(Unreadable::new(Reason::ModelMissing, "body: `model` is empty"));
@@ -108,14 +111,9 @@ impl Found {
                 let count = if plain { text.parse().ok() } else { None };
                 self.choices = count.filter(|n| *n > 0).ok_or_else(|| bad("field that is no positive number"))?;
             }
-            Rule::Text | Rule::Read => self.texts.add_plain(Source::User, at),
+            Rule::Place if is_data_url(text) && is_media(text) => {}
+            Rule::Text | Rule::Read | Rule::Place => self.texts.add_plain(Source::User, at),
             Rule::Pass => self.label(text, at),
-            Rule::Place if !is_data_url(text) => {
-                self.needs.fetch(text.to_owned(), at.start);
-                self.texts.add_plain(Source::User, at);
-            }
-            Rule::Place if is_media(text) => {}
-            Rule::Place => self.texts.add_plain(Source::User, at),
             Rule::Purpose if text == PURPOSE => self.has_purpose = true,
             Rule::Purpose => {
                 let what = "file whose purpose is not `batch`";

@@ -283,7 +283,7 @@ mod tests {
         ])
     }
 
-    fn line(model: &str, more: Value) -> Value {
+    fn line(model: &str, more: &Value) -> Value {
         let mut params = json!({"model": model, "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]});
         params.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
         json!({"custom_id": "i", "params": params})
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_batch_of_good_lines_passes_with_the_names_of_its_records() {
-        let permit = batch(&snapshot("", "false"), &[line("a", json!({})), line("b", json!({}))]).expect("permitted");
+        let permit = batch(&snapshot("", "false"), &[line("a", &json!({})), line("b", &json!({}))]).expect("permitted");
         assert!(permit.body().windows(5).any(|five| five == b"\"b-1\""));
         assert_eq!(permit.docket().facts["batch_models"], json!(["a", "b"]));
         assert_eq!(permit.items().count(), 2);
@@ -307,14 +307,14 @@ mod tests {
 
     #[test]
     fn the_first_objection_refuses_the_whole_and_names_its_line() {
-        let good = || line("a", json!({}));
+        let good = || line("a", &json!({}));
         for (bad, rules, reason) in [
-            (line("rogue", json!({})), "false", "model_unknown"),
-            (line("c", json!({})), "false", "ambiguous_request"),
-            (line("d", json!({})), "false", "operation_not_permitted"),
-            (line("a", json!({"container": "c_1"})), "false", "reference_not_permitted"),
-            (line("b", json!({})), "model.name == \"b\"", "rule_denied"),
-            (line("a", json!({"max_tokens": 500})), "request.max_tokens > 100", "rule_denied"),
+            (line("rogue", &json!({})), "false", "model_unknown"),
+            (line("c", &json!({})), "false", "ambiguous_request"),
+            (line("d", &json!({})), "false", "operation_not_permitted"),
+            (line("a", &json!({"container": "c_1"})), "false", "reference_not_permitted"),
+            (line("b", &json!({})), "model.name == \"b\"", "rule_denied"),
+            (line("a", &json!({"max_tokens": 500})), "request.max_tokens > 100", "rule_denied"),
         ] {
             let (found, fault) = batch(&snapshot("", rules), &[good(), bad.clone(), good()]).expect_err("refused");
             assert!(found == reason && fault.starts_with("line 2: "), "{bad}: {found} {fault}");
@@ -322,12 +322,12 @@ mod tests {
         let (found, _) = batch(&snapshot("", "request.operation == \"batches\""), &[good()]).expect_err("refused");
         assert_eq!(found, "rule_denied");
         let exclusive = snapshot("exclusive_upstreams: [openai]\n", "false");
-        assert!(batch(&exclusive, &[line("a", json!({"container": "c_1"}))]).is_ok());
+        assert!(batch(&exclusive, &[line("a", &json!({"container": "c_1"}))]).is_ok());
     }
 
     #[test]
     fn many_lines_are_judged_in_one_go() {
-        let lines: Vec<Value> = (0..20_000).map(|_| line("a", json!({}))).collect();
+        let lines: Vec<Value> = (0..20_000).map(|_| line("a", &json!({}))).collect();
         let permit = batch(&snapshot("", "false"), &lines).expect("permitted");
         assert_eq!(permit.docket().facts["batch_lines"], 20_000);
     }
