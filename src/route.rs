@@ -59,8 +59,36 @@ pub enum Payload {
     Messages,
     /// Anthropic `MessageCountTokensParams`.
     CountTokens,
+    /// OpenAI `CreateImageRequest`.
+    ImageGeneration,
+    /// OpenAI `CreateImageEditRequest`, a form.
+    ImageEdit,
+    /// OpenAI `CreateImageVariationRequest`, a form.
+    ImageVariation,
+    /// OpenAI `CreateSpeechRequest`.
+    Speech,
+    /// OpenAI `CreateTranscriptionRequest`, a form.
+    Transcription,
+    /// OpenAI `CreateTranslationRequest`, a form.
+    Translation,
+    /// OpenAI `CreateModerationRequest`.
+    Moderation,
+    /// OpenAI `CreateFileRequest`, a form.
+    File,
+    /// OpenAI `CreateBatchRequest`.
+    Batch,
+    /// Anthropic `CreateMessageBatchParams`.
+    MessageBatches,
     /// Nothing, or one of the gate's own.
     Own,
+}
+
+impl Payload {
+    /// Whether it is `multipart/form-data`.
+    #[must_use]
+    pub const fn is_form(self) -> bool {
+        matches!(self, Self::ImageEdit | Self::ImageVariation | Self::Transcription | Self::Translation | Self::File)
+    }
 }
 
 /// What says whether an answer is a stream.

@@ -382,7 +382,7 @@ async fn nobody_gets_anything_but_health() {
     }
     assert_eq!(it.reached(), 0);
     // Known to the gate, and still not served: the route is asked after the caller.
-    let answer = it.gate.post(ACME, "/v1/files", &json!({})).await;
+    let answer = it.gate.post(ACME, "/v1/uploads", &json!({})).await;
     assert_eq!((answer.status.as_u16(), answer.reason()), (404, "unsupported_operation"));
 }
 

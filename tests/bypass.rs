@@ -364,7 +364,7 @@ classes! {
     what_is_no_strict_json_in_utf_8_is_refused: "json-encoding"
     a_model_that_is_not_one_string_is_refused: "json-shape"
     a_label_never_switches_the_gate_off: "content-type"
-    forms_are_refused_where_no_route_takes_them: "multipart"
+    forms_are_read_in_one_way_or_refused: "multipart"
     coded_bodies_are_refused_while_none_is_decoded: "content-encoding"
     a_model_in_the_url_does_not_pass_beside_the_body: "url-model"
     only_the_exact_method_and_path_have_a_route: "path"

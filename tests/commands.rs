@@ -67,7 +67,7 @@ fn table() -> Vec<Asked> {
         asked(CHAT, json!({"messages": []}), Some("model_missing")),
         asked(CHAT, r#"{"model":"gpt-4o-mini","model":"gpt-4o","messages":[]}"#, Some("ambiguous_request")),
         asked(CHAT, r#"{"model":"gpt-4o-mini","#, Some("malformed_request")),
-        asked("/v1/files", "{}", Some("unsupported_operation")),
+        asked("/v1/uploads", "{}", Some("unsupported_operation")),
         of_globex(asked(CHAT, mini(), None)),
         of_globex(asked(CHAT, chat_body("claude-sonnet-4-5", "Hello."), Some("model_not_permitted"))),
         of_globex(asked(CHAT, chat_body("gpt-4o-mini", card), Some("risk_blocked"))),

@@ -231,6 +231,10 @@ impl Carried for StandIn {
         40
     }
 
+    fn later_output(&self) -> Option<u64> {
+        None
+    }
+
     fn price(&self) -> Option<&Price> {
         Some(&self.price)
     }

@@ -83,8 +83,14 @@ pub struct Settled {
 /// The tokens a call is charged: the provider's count; else a guess from the text that went in and the bytes that came out.
 ///
 /// A call whose upstream answered with an error, or failed without any answer, is charged nothing: no provider bills
-/// it. Counting tokens costs none.
-pub(super) fn usage(outcome: &Outcome, operation: Option<Operation>, input: impl FnOnce() -> u64) -> Usage {
+/// it. Counting tokens costs none. A batch that was taken in is charged all that it may cost (`later_output`): its answers
+/// are made later, and no answer that is seen says what they took.
+pub(super) fn usage(
+    outcome: &Outcome,
+    operation: Option<Operation>,
+    input: impl FnOnce() -> u64,
+    later_output: Option<u64>,
+) -> Usage {
     if let Some(usage) = outcome.seen.usage {
         return usage;
     }
@@ -93,8 +99,21 @@ pub(super) fn usage(outcome: &Outcome, operation: Option<Operation>, input: impl
     if refused || unanswered || operation == Some(Operation::CountTokens) {
         return Usage { estimated: true, ..Usage::default() };
     }
-    let output = if outcome.seen.bytes == 0 { 0 } else { outcome.seen.estimated_output_tokens() };
+    let output = match later_output {
+        Some(later) => later,
+        // Images, sound and receipts are no tokens.
+        None if outcome.seen.bytes == 0 || operation.is_some_and(answers_otherwise) => 0,
+        None => outcome.seen.estimated_output_tokens(),
+    };
     Usage { input: input(), output, cached: 0, reasoning: 0, estimated: true }
+}
+
+/// Whether the answer's size says nothing about tokens.
+const fn answers_otherwise(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Images | Operation::Audio | Operation::Moderations | Operation::Files | Operation::Batches
+    )
 }
 
 /// `(input · price + output · price) / 1,000,000`, exact. `None` where a figure does not fit 96 bits.
@@ -235,17 +254,17 @@ mod tests {
     fn the_providers_count_is_taken_as_it_is() {
         let counted = Usage { input: 7, output: 3, ..Usage::default() };
         let seen = Seen { usage: Some(counted), ..Seen::default() };
-        assert_eq!(usage(&ended(End::Cancelled, Some(200), seen), None, || 99), counted);
+        assert_eq!(usage(&ended(End::Cancelled, Some(200), seen), None, || 99, None), counted);
     }
 
     #[test]
     fn a_cancelled_call_is_charged_the_guess_of_its_input_and_a_failed_one_nothing() {
         let none = Seen::default();
-        let guess = usage(&ended(End::Cancelled, None, none), Some(Operation::Chat), || 99);
+        let guess = usage(&ended(End::Cancelled, None, none), Some(Operation::Chat), || 99, None);
         assert_eq!((guess.input, guess.output, guess.estimated), (99, 0, true));
         for (end, status) in [(End::Failed, None), (End::Complete, Some(400)), (End::Failed, Some(500))] {
-            assert_eq!(usage(&ended(end, status, none), Some(Operation::Chat), || 99).input, 0);
+            assert_eq!(usage(&ended(end, status, none), Some(Operation::Chat), || 99, None).input, 0);
         }
-        assert_eq!(usage(&ended(End::Complete, Some(200), none), Some(Operation::CountTokens), || 99).input, 0);
+        assert_eq!(usage(&ended(End::Complete, Some(200), none), Some(Operation::CountTokens), || 99, None).input, 0);
     }
 }

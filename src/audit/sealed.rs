@@ -30,6 +30,9 @@ pub(super) trait Carried {
     fn docket(&self) -> &Docket;
     /// The guess of the call's input tokens.
     fn input_estimate(&self) -> u64;
+    /// The output that a batch may have when it is answered, later and where nobody sees it; `None` of a call that is
+    /// none.
+    fn later_output(&self) -> Option<u64>;
     /// What the model costs.
     fn price(&self) -> Option<&Price>;
     /// Settles tokens (`None` gives the whole reservation back), tells the breaker, frees the slot.
@@ -45,8 +48,15 @@ impl Carried for Passage {
         self.permit().call().estimated_input_tokens()
     }
 
+    fn later_output(&self) -> Option<u64> {
+        self.permit().call().batch_lines()?;
+        Some(crate::quota::reserve_for(self.permit()).saturating_sub(self.input_estimate()))
+    }
+
     fn price(&self) -> Option<&Price> {
-        self.permit().model().file.price.as_ref()
+        let own = self.permit().model().file.price.as_ref();
+        // The lines of a batch may cost differently each; then there is no one price.
+        own.filter(|own| self.permit().items().all(|(_, model)| model.file.price.as_ref() == Some(own)))
     }
 
     fn close(self, tokens: Option<u64>, health: Health) -> Box<Docket> {
@@ -218,7 +228,10 @@ impl<P: Carried> Drop for Held<P> {
 impl<P: Carried> Call<P> {
     fn settle(self, audit: &Audit, outcome: &Outcome) -> Settled {
         let usage = match self.sealed {
-            Some(_) => outcome::usage(outcome, self.passage.docket().operation, || self.passage.input_estimate()),
+            Some(_) => {
+                let later = self.passage.later_output();
+                outcome::usage(outcome, self.passage.docket().operation, || self.passage.input_estimate(), later)
+            }
             None => crate::call::Usage { estimated: true, ..crate::call::Usage::default() },
         };
         let cost = self.passage.price().and_then(|price| outcome::cost(usage, price));

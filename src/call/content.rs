@@ -5,6 +5,7 @@
 //! model. JSON that a person or machine made up (tool arguments, schemas) is text as a whole: inside it a member
 //! `model` or `url` means nothing to an upstream.
 
+mod hosted;
 mod sense;
 
 use self::sense::{Sense, refusal_of, sense};
@@ -24,7 +25,7 @@ pub(crate) struct Shape {
     pub(crate) roles: &'static [&'static str],
     /// The `type`s of content parts and input items.
     pub(crate) parts: &'static [&'static str],
-    /// The `type`s of tools that the client runs, exact, or with `*` as a prefix.
+    /// The `type`s of tools, exact, or with `*` as a prefix.
     pub(crate) tools: &'static [&'static str],
     /// Whether a tool without a `type` is one that the client runs.
     pub(crate) untyped_tools: bool,
@@ -115,6 +116,7 @@ impl Walk<'_> {
         if !self.shape.parts.contains(&kind.as_ref()) {
             return Err(fault(refusal_of(&kind), "content of a type that is not governed", part));
         }
+        self.note_item(&kind, part);
         let third_party = kind.ends_with("_output") || kind.ends_with("_result");
         self.object(if third_party { Source::Tool } else { source }, part)
     }
@@ -128,7 +130,7 @@ impl Walk<'_> {
         let kind = present(tool, "type");
         let known = match kind.map(Value::text) {
             None => self.shape.untyped_tools && present(tool, "name").is_some(),
-            Some(Some(kind)) if !self.runs_at_the_client(&kind) => {
+            Some(Some(kind)) if !self.is_listed(&kind) => {
                 return Err(fault(refusal_of(&kind), "tool of a type that is not governed", tool));
             }
             Some(kind) => kind.is_some(),
@@ -136,10 +138,11 @@ impl Walk<'_> {
         if !known {
             return Err(fault(Reason::MalformedRequest, "tool without a type", tool));
         }
-        self.object(Source::Tool, tool)
+        let kind = kind.and_then(Value::text).unwrap_or_default();
+        self.listed_tool(&kind, tool)
     }
 
-    fn runs_at_the_client(&self, kind: &str) -> bool {
+    fn is_listed(&self, kind: &str) -> bool {
         self.shape.tools.iter().any(|known| match known.strip_suffix('*') {
             Some(prefix) => kind.starts_with(prefix),
             None => kind == *known,
@@ -195,7 +198,7 @@ impl Walk<'_> {
             Sense::Media | Sense::Origin | Sense::Audio => self.loose(source, value)?,
             Sense::Reference => {
                 self.needs.store(name.offset());
-                self.label(beside, value);
+                self.stored(beside, value)?;
             }
             Sense::Server => return Err(reference(name)),
             Sense::Steering => return Err(steering(name)),
@@ -301,15 +304,20 @@ impl Walk<'_> {
         if text.contains(':') && !is_data_url(&text) {
             return Err(reference(name));
         }
-        let payload = text.split_once(";base64,").map_or(text.as_ref(), |(_, payload)| payload);
-        if payload.len() < SHORTEST_MEDIA || !is_base64(payload.as_bytes()) {
+        if !is_media(&text) {
             self.texts.add(source, value);
         }
         Ok(())
     }
 }
 
-fn is_data_url(text: &str) -> bool {
+/// Whether a string is base64, alone or as a `data:` URL, and long enough to be media.
+pub(crate) fn is_media(text: &str) -> bool {
+    let payload = text.split_once(";base64,").map_or(text, |(_, payload)| payload);
+    payload.len() >= SHORTEST_MEDIA && is_base64(payload.as_bytes())
+}
+
+pub(crate) fn is_data_url(text: &str) -> bool {
     text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
 }
 
@@ -326,7 +334,7 @@ fn is_base64(bytes: &[u8]) -> bool {
 }
 
 /// Whether a string is a word that a program made. Long runs of digits and anything like an address are not.
-fn is_label(text: &str) -> bool {
+pub(crate) fn is_label(text: &str) -> bool {
     text.is_empty()
         || is_plain_name(text)
             && !text.contains('@')

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderValue};
 
 use super::fold;
+use super::form::Boundary;
 use super::metadata::Metadata;
 use super::prompt::PromptClaim;
 use super::{Unreadable, members};
@@ -53,6 +54,20 @@ impl<'h> Fields<'h> {
         if media_type.as_bytes() != b"application/json" && !media_type.to_str().is_ok_and(is_json) {
             return Err(Unreadable::new(Reason::UnsupportedEncoding, "head: content type is not JSON in UTF-8"));
         }
+        self.expect_no_coding()
+    }
+
+    /// Checks that the body is one form that no coding wraps, and answers its boundary.
+    pub(crate) fn expect_form(&self) -> Result<Boundary, Unreadable> {
+        let bad = |what| Unreadable::new(Reason::UnsupportedEncoding, what);
+        let Some(media_type) = self.media_type.one() else { return Err(bad("head: not exactly one content type")) };
+        let boundary = media_type.to_str().ok().and_then(Boundary::of);
+        let boundary = boundary.ok_or_else(|| bad("head: content type is not a form with one boundary"))?;
+        self.expect_no_coding()?;
+        Ok(boundary)
+    }
+
+    fn expect_no_coding(&self) -> Result<(), Unreadable> {
         match self.coding {
             Field::Absent => Ok(()),
             Field::Once(coding) if coding.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(()),

@@ -4,6 +4,8 @@
 //! what compatible servers add and is harmless. They are closed by design: what a vendor adds later is refused until it
 //! stands here. `docs/dialects.md` shows them and a test compares.
 
+mod media;
+
 use super::content::Shape;
 use crate::reason::Reason;
 use crate::route::Payload;
@@ -23,6 +25,10 @@ pub(crate) enum Rule {
     Messages,
     /// OpenAI Responses input.
     Items,
+    /// One text.
+    Text,
+    /// Content: a text, or texts and parts each with a `type`.
+    Parts,
     /// Text, texts, token numbers, or lists of these.
     TextsOrTokens,
     /// System instructions.
@@ -43,6 +49,22 @@ pub(crate) enum Rule {
     Format,
     /// Passes; words and numbers, and no member that steers. A string that is no plain word is read as text all the same.
     Pass,
+    /// One of the vendor's voices, or a stored one.
+    VoiceName,
+    /// How an answer of audio comes: whether it is a stream of events.
+    StreamFormat,
+    /// A file of a form: media.
+    File,
+    /// The calls of a batch: a file of JSON Lines, or a list.
+    Lines,
+    /// What a file is for.
+    Purpose,
+    /// A place that would be fetched from, or a `data:` URL.
+    Place,
+    /// The endpoint that the calls of a stored file go to.
+    Target,
+    /// Servers that the provider would call: passes where the tenant's list permits each address.
+    Servers,
     /// A stored thing: passes where the tenant may refer to what the upstream keeps.
     Stored,
     /// Passes while it is `false` or an empty list, and refused otherwise.
@@ -79,6 +101,16 @@ impl Rule {
             | Self::Tools
             | Self::Functions
             | Self::Content
+            | Self::Text
+            | Self::Parts
+            | Self::VoiceName
+            | Self::StreamFormat
+            | Self::File
+            | Self::Lines
+            | Self::Purpose
+            | Self::Place
+            | Self::Target
+            | Self::Servers
             | Self::Voice => "governed",
         }
     }
@@ -103,8 +135,23 @@ impl Endpoint {
             Payload::Embeddings => Some(&EMBEDDINGS),
             Payload::Messages => Some(&MESSAGES),
             Payload::CountTokens => Some(&COUNT_TOKENS),
+            Payload::ImageGeneration => Some(&media::IMAGES),
+            Payload::ImageEdit => Some(&media::IMAGE_EDITS),
+            Payload::ImageVariation => Some(&media::IMAGE_VARIATIONS),
+            Payload::Speech => Some(&media::SPEECH),
+            Payload::Transcription => Some(&media::TRANSCRIPTIONS),
+            Payload::Translation => Some(&media::TRANSLATIONS),
+            Payload::Moderation => Some(&media::MODERATIONS),
+            Payload::File => Some(&media::FILES),
+            Payload::Batch => Some(&media::BATCHES),
+            Payload::MessageBatches => Some(&media::MESSAGE_BATCHES),
             Payload::Own => None,
         }
+    }
+
+    /// Whether a body of it names a model.
+    pub(crate) fn names_model(&self) -> bool {
+        self.members.iter().any(|(_, rule)| *rule == Rule::Model)
     }
 
     /// The rule for exactly this name.
@@ -159,20 +206,20 @@ pub(crate) const REFUSED: Members = &[
     ("plugins", Rule::Refuse(STEERING)),
     ("mock_response", Rule::Refuse(STEERING)),
     ("chat_template", Rule::Refuse(STEERING)),
-    ("cached_content", Rule::Refuse(REFERENCE)),
-    ("container", Rule::Refuse(REFERENCE)),
-    ("conversation", Rule::Refuse(REFERENCE)),
-    ("conversation_id", Rule::Refuse(REFERENCE)),
+    ("cached_content", Rule::Stored),
+    ("container", Rule::Stored),
+    ("conversation", Rule::Stored),
+    ("conversation_id", Rule::Stored),
     ("data_sources", Rule::Refuse(REFERENCE)),
-    ("file_id", Rule::Refuse(REFERENCE)),
-    ("file_ids", Rule::Refuse(REFERENCE)),
+    ("file_id", Rule::Stored),
+    ("file_ids", Rule::Stored),
     ("mcp_servers", Rule::Refuse(REFERENCE)),
-    ("previous_response_id", Rule::Refuse(REFERENCE)),
+    ("previous_response_id", Rule::Stored),
     ("search_parameters", Rule::Refuse(REFERENCE)),
-    ("thread_id", Rule::Refuse(REFERENCE)),
+    ("thread_id", Rule::Stored),
     ("assistant_id", Rule::Refuse(REFERENCE)),
     ("tool_resources", Rule::Refuse(REFERENCE)),
-    ("vector_store_ids", Rule::Refuse(REFERENCE)),
+    ("vector_store_ids", Rule::Stored),
     ("web_search_options", Rule::Refuse(REFERENCE)),
 ];
 
@@ -287,10 +334,12 @@ pub(crate) static RESPONSES: Endpoint = Endpoint {
         ("prompt", Rule::PromptReference),
         ("background", Rule::Off(REFERENCE)),
         ("context_management", Rule::Pass),
+        ("conversation", Rule::Stored),
         ("include", Rule::Pass),
         ("max_tool_calls", Rule::Pass),
         ("metadata", Rule::Read),
         ("parallel_tool_calls", Rule::Pass),
+        ("previous_response_id", Rule::Stored),
         ("prompt_cache_key", Rule::Read),
         ("prompt_cache_retention", Rule::Pass),
         ("reasoning", Rule::Pass),
@@ -334,8 +383,25 @@ static RESPONSES_SHAPE: Shape = Shape {
         "local_shell_call_output",
         "apply_patch_call",
         "apply_patch_call_output",
+        "item_reference",
+        "file_search_call",
+        "code_interpreter_call",
+        "mcp_list_tools",
+        "mcp_call",
+        "mcp_approval_request",
+        "mcp_approval_response",
     ],
-    tools: &["function", "custom", "computer", "computer_use_preview", "local_shell", "apply_patch"],
+    tools: &[
+        "function",
+        "custom",
+        "computer",
+        "computer_use_preview",
+        "local_shell",
+        "apply_patch",
+        "file_search",
+        "code_interpreter",
+        "mcp",
+    ],
     untyped_tools: false,
 };
 
@@ -352,9 +418,9 @@ pub(crate) static MESSAGES: Endpoint = Endpoint {
         ("tool_choice", Rule::Pass),
         ("thinking", Rule::Pass),
         ("cache_control", Rule::Pass),
-        ("container", Rule::Refuse(REFERENCE)),
+        ("container", Rule::Stored),
         ("context_management", Rule::Format),
-        ("mcp_servers", Rule::Off(REFERENCE)),
+        ("mcp_servers", Rule::Servers),
         ("metadata", Rule::Read),
         ("output_config", Rule::Format),
         ("output_format", Rule::Format),
@@ -378,7 +444,7 @@ pub(crate) static COUNT_TOKENS: Endpoint = Endpoint {
         ("thinking", Rule::Pass),
         ("cache_control", Rule::Pass),
         ("context_management", Rule::Format),
-        ("mcp_servers", Rule::Off(REFERENCE)),
+        ("mcp_servers", Rule::Servers),
         ("output_config", Rule::Format),
         ("output_format", Rule::Format),
         ("speed", Rule::Pass),
@@ -399,8 +465,24 @@ static MESSAGES_SHAPE: Shape = Shape {
         "redacted_thinking",
         "tool_reference",
         "compaction",
+        "mcp_tool_use",
+        "mcp_tool_result",
+        "server_tool_use",
+        "code_execution_tool_result",
+        "bash_code_execution_tool_result",
+        "text_editor_code_execution_tool_result",
+        "container_upload",
     ],
-    tools: &["custom", "bash_2*", "text_editor_2*", "computer_2*", "memory_2*", "tool_search_tool_*"],
+    tools: &[
+        "custom",
+        "bash_2*",
+        "text_editor_2*",
+        "computer_2*",
+        "memory_2*",
+        "tool_search_tool_*",
+        "mcp_toolset",
+        "code_execution_2*",
+    ],
     untyped_tools: true,
 };
 

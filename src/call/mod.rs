@@ -7,9 +7,12 @@
 #[cfg(test)]
 mod agreement;
 mod answer;
+mod batch;
 mod content;
 mod fold;
+mod form;
 mod head;
+mod item;
 mod json;
 mod members;
 mod metadata;
@@ -23,6 +26,7 @@ mod unreadable;
 mod usage;
 
 pub use answer::{Framing, Seen, Watch};
+pub use item::Item;
 pub use metadata::{Fact, Metadata};
 pub use needs::{Fetch, Needs};
 pub use own::{CheckAsk, EvaluateAsk, ListAsk};
@@ -34,15 +38,17 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
+use self::batch::Line;
+use self::form::Boundary;
 use self::members::Endpoint;
 use self::texts::Texts;
 use crate::docket::{CheckVerdict, Docket, Stopped};
 use crate::id::{ClaimedModel, TenantId};
 use crate::identity::Caller;
 use crate::reason::Reason;
-use crate::route::Route;
+use crate::route::{Payload, Route};
 use crate::speech::{Operation, Source};
 
 /// Evidence that a caller's bytes were read whole, in exactly one way. Owns the bytes.
@@ -52,7 +58,12 @@ pub struct Call {
     route: &'static Route,
     /// The parameters that travel upstream, as they stand in a target.
     query: String,
+    /// Of a batch, what it says besides its lines.
     reading: Reading,
+    /// The calls that a batch is made of; none where it is no batch.
+    lines: Vec<Line>,
+    /// Where the body is a form.
+    boundary: Option<Boundary>,
     metadata: Metadata,
 }
 
@@ -84,6 +95,8 @@ pub(crate) struct Reading {
     prompt: Option<PromptClaim>,
     texts: Texts,
     needs: Needs,
+    /// What the calls of a stored file ask for that is to be run as a batch.
+    batch_of: Option<Operation>,
 }
 
 impl Call {
@@ -95,8 +108,8 @@ impl Call {
     /// way, no model is named, or something is asked for that the gate does not govern.
     pub fn read(caller: Caller, body: Bytes) -> Result<Box<Self>, Stopped<Unreadable>> {
         let found = judge(&caller, &body);
-        let (caller, Read { route, query, reading, metadata }) = settle(caller, found)?;
-        let mut call = Box::new(Self { caller, body, route, query, reading, metadata });
+        let (caller, Read { route, query, reading, lines, boundary, metadata }) = settle(caller, found)?;
+        let mut call = Box::new(Self { caller, body, route, query, reading, lines, boundary, metadata });
         call.describe();
         Ok(call)
     }
@@ -104,7 +117,24 @@ impl Call {
     /// A call of tenant `acme` with this JSON body, for the tests of later rooms.
     #[cfg(test)]
     pub(crate) fn for_tests(path: &str, head: &[(&'static str, &'static str)], body: &str) -> Box<Self> {
-        let json = [("content-type", "application/json")];
+        Self::of_type("application/json", path, head, body)
+            .unwrap_or_else(|stopped| panic!("not read: {}", stopped.why))
+    }
+
+    /// The same, of a form whose boundary is `x`.
+    #[cfg(test)]
+    pub(crate) fn form_for_tests(path: &str, body: &str) -> Result<Box<Self>, Stopped<Unreadable>> {
+        Self::of_type("multipart/form-data; boundary=x", path, &[], body)
+    }
+
+    #[cfg(test)]
+    fn of_type(
+        media_type: &'static str,
+        path: &str,
+        head: &[(&'static str, &'static str)],
+        body: &str,
+    ) -> Result<Box<Self>, Stopped<Unreadable>> {
+        let json = [("content-type", media_type)];
         let field = |(name, value): &(&'static str, &'static str)| {
             (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
         };
@@ -112,16 +142,19 @@ impl Call {
         let clock = crate::clock::ManualClock::at(chrono::DateTime::UNIX_EPOCH);
         let arrival = crate::arrival::Arrival::receive(http::Method::POST, path, None, headers, &clock);
         let body = Bytes::copy_from_slice(body.as_bytes());
-        Self::read(Caller::for_tests(arrival), body).unwrap_or_else(|stopped| panic!("not read: {}", stopped.why))
+        Self::read(Caller::for_tests(arrival), body)
     }
 
     /// Writes what was read into the docket.
     fn describe(&mut self) {
-        let (stream, max_tokens) = (self.stream(), self.max_output_tokens());
+        let (stream, max_tokens, lines) = (self.stream(), self.max_output_tokens(), self.batch_lines());
         let docket = self.caller.docket_mut();
         docket.stream = stream;
         docket.max_tokens = max_tokens;
         docket.facts.extend(self.metadata.recordable());
+        if let Some(lines) = lines {
+            docket.facts.insert("batch_lines", lines.into());
+        }
     }
 
     /// The case file.
@@ -204,24 +237,14 @@ impl Call {
 
     /// The same as bytes of UTF-8: free, where a `str` of a range of the body would have to be checked again.
     pub fn texts_as_bytes(&self) -> impl Iterator<Item = (Source, &[u8])> {
-        self.reading.texts.iter(&self.body)
+        let own = if self.lines.is_empty() { None } else { Some(self.own_texts()) };
+        own.into_iter().flatten().chain(self.items().flat_map(Item::texts_as_bytes))
     }
 
-    /// All system and developer instructions, joined by line feeds; `None` when there are none. Borrowed when it is
-    /// one piece.
+    /// What the system says, see [`Item::system_text`].
     #[must_use]
     pub fn system_text(&self) -> Option<Cow<'_, str>> {
-        let mut pieces = self
-            .texts_as_bytes()
-            .filter(|(source, _)| *source == Source::System)
-            .map(|(_, text)| std::str::from_utf8(text).unwrap_or_default());
-        let mut joined = Cow::Borrowed(pieces.next()?);
-        for piece in pieces {
-            let text = joined.to_mut();
-            text.push('\n');
-            text.push_str(piece);
-        }
-        Some(joined)
+        self.first().system_text()
     }
 
     /// Facts the client declared in `x-portcullis-metadata`.
@@ -230,11 +253,10 @@ impl Call {
         &self.metadata
     }
 
-    /// Input tokens, guessed as one for four bytes of text, at least 1. Never billed on. Input that came as token
-    /// numbers is counted; media is not.
+    /// Input tokens of all that is asked for, see [`Item::estimated_input_tokens`].
     #[must_use]
     pub fn estimated_input_tokens(&self) -> u64 {
-        self.reading.texts.bytes().div_ceil(4).saturating_add(self.reading.texts.tokens()).max(1)
+        self.items().map(Item::estimated_input_tokens).fold(0, u64::saturating_add)
     }
 
     /// Path and query to ask the upstream for, with this model where the path names one.
@@ -251,20 +273,10 @@ impl Call {
         &self.reading.needs
     }
 
-    /// The body as judged, with the model's string replaced when `model` is another. All other bytes stay. Free
-    /// unless the model is replaced.
-    #[must_use]
-    pub fn body_for(&self, model: &str) -> Bytes {
-        if model == self.reading.model.as_str() {
-            return self.body.clone();
-        }
-        let Some(Range { start, end }) = self.reading.model_at.clone() else { return self.body.clone() };
-        let name = serde_json::Value::from(model).to_string();
-        let mut body = BytesMut::with_capacity(self.body.len() + name.len());
-        body.extend_from_slice(self.body.get(..start).unwrap_or_default());
-        body.extend_from_slice(name.as_bytes());
-        body.extend_from_slice(self.body.get(end..).unwrap_or_default());
-        body.freeze()
+    /// The body as judged, for one model.
+    #[cfg(test)]
+    pub(crate) fn body_for(&self, model: &str) -> Bytes {
+        self.body_as(std::iter::once(model)).unwrap_or_else(|| panic!("`{model}` does not fit"))
     }
 }
 
@@ -273,6 +285,8 @@ struct Read {
     route: &'static Route,
     query: String,
     reading: Reading,
+    lines: Vec<Line>,
+    boundary: Option<Boundary>,
     metadata: Metadata,
 }
 
@@ -285,17 +299,33 @@ fn judge(caller: &Caller, body: &Bytes) -> Result<Read, Unreadable> {
     let endpoint = Endpoint::of(route.payload).ok_or_else(no_route)?;
     let query = head::query(arrival.query(), Some(endpoint), route.query)?;
     let fields = head::Fields::of(arrival.headers());
-    fields.expect_json()?;
+    let boundary = if route.payload.is_form() {
+        Some(fields.expect_form()?)
+    } else {
+        fields.expect_json()?;
+        None
+    };
     let metadata = fields.metadata()?;
     let declared = fields.prompt()?;
-    let mut reading = reader::read(endpoint, matched.model(), route.streaming, body)?;
-    if let Some(declared) = declared {
-        if reading.prompt.as_ref().is_some_and(|named| *named != declared) {
-            return Err(Unreadable::new(Reason::AmbiguousRequest, "header and body name different prompts"));
+    let (mut reading, mut lines) = match &boundary {
+        Some(boundary) => {
+            let filled = form::fields::read(endpoint, route.streaming, boundary, body)?;
+            let lines = filled.lines.map(|file| batch::lines(body, file)).transpose()?;
+            (filled.reading, lines.unwrap_or_default())
         }
-        reading.prompt = Some(declared);
+        None if route.payload == Payload::MessageBatches => batch::requests(endpoint, body)?,
+        None => (reader::read(endpoint, matched.model(), route.streaming, body)?, Vec::new()),
+    };
+    if let Some(declared) = declared {
+        let own = if lines.is_empty() { Some(&mut reading) } else { None };
+        for reading in own.into_iter().chain(lines.iter_mut().map(|line| &mut line.reading)) {
+            if reading.prompt.as_ref().is_some_and(|named| *named != declared) {
+                return Err(Unreadable::new(Reason::AmbiguousRequest, "header and body name different prompts"));
+            }
+            reading.prompt = Some(declared.clone());
+        }
     }
-    Ok(Read { route, query, reading, metadata })
+    Ok(Read { route, query, reading, lines, boundary, metadata })
 }
 
 /// Writes the verdict into the docket; a refusal ends the case with it.

@@ -8,6 +8,9 @@
 pub struct Needs {
     stored_at: Option<usize>,
     fetches: Vec<Fetch>,
+    /// The first set of tools of a server that another member has to name, and whether one does.
+    toolset_at: Option<usize>,
+    has_servers: bool,
 }
 
 /// A place that the upstream would fetch from or connect to.
@@ -54,6 +57,25 @@ impl Needs {
     pub(super) const fn store(&mut self, at: usize) {
         if self.stored_at.is_none() {
             self.stored_at = Some(at);
+        }
+    }
+
+    /// Notes tools of a server that `mcp_servers` has to name.
+    pub(super) const fn toolset(&mut self, at: usize) {
+        if self.toolset_at.is_none() {
+            self.toolset_at = Some(at);
+        }
+    }
+
+    /// Notes that there is a server, whose place is noted besides.
+    pub(super) const fn server(&mut self) {
+        self.has_servers = true;
+    }
+
+    /// Ends the collection: tools of a server that nobody names could be anywhere's.
+    pub(super) fn close(&mut self) {
+        if let Some(at) = self.toolset_at.filter(|_| !self.has_servers) {
+            self.fetch(String::new(), at);
         }
     }
 

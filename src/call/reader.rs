@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use super::batch;
 use super::content::{Walk, present};
 use super::fold;
 use super::json::{Document, Kind, Value};
@@ -15,7 +16,7 @@ use super::{Reading, Unreadable};
 use crate::id::ClaimedModel;
 use crate::reason::Reason;
 use crate::route::Streaming;
-use crate::speech::Source;
+use crate::speech::{Operation, Source};
 
 /// Reads a body whole. `named` is the model that the path names, where it does.
 pub(crate) fn read(
@@ -25,27 +26,40 @@ pub(crate) fn read(
     body: &[u8],
 ) -> Result<Reading, Unreadable> {
     let document = Document::read(body).map_err(Unreadable::flawed)?;
-    let root = document.root();
+    read_value(endpoint, named, streaming, document.root())
+}
+
+/// Reads a body that is a value of a document.
+pub(crate) fn read_value(
+    endpoint: &'static Endpoint,
+    named: Option<&str>,
+    streaming: Streaming,
+    root: Value<'_>,
+) -> Result<Reading, Unreadable> {
     if root.kind() != Kind::Object {
         return Err(Unreadable::new(Reason::MalformedRequest, "body: no JSON object"));
     }
     let mut found = Found::default();
     for (name, value) in root.members() {
         let key = name.text();
-        let Some(rule) = endpoint.rule(&key) else {
-            let ambiguous = fold::folds_to(&key, |folded| endpoint.rule(folded).is_some());
-            return Err(if ambiguous {
-                Unreadable::at(Reason::AmbiguousRequest, "ambiguous member name", name.offset())
-            } else {
-                Unreadable::at(Reason::UnsupportedParameter, "member that is not governed", name.offset())
-            });
-        };
+        let rule = rule(endpoint, &key, name.offset())?;
         // Null is what an absent optional member looks like in many SDKs.
         if !value.is_null() {
             found.take(endpoint, rule, &key, value)?;
         }
     }
-    found.into_reading(named, streaming)
+    found.into_reading(endpoint, named, streaming)
+}
+
+/// The rule for a member or field of this name.
+pub(crate) fn rule(endpoint: &Endpoint, name: &str, at: usize) -> Result<Rule, Unreadable> {
+    endpoint.rule(name).ok_or_else(|| {
+        if fold::folds_to(name, |folded| endpoint.rule(folded).is_some()) {
+            Unreadable::at(Reason::AmbiguousRequest, "ambiguous member name", at)
+        } else {
+            Unreadable::at(Reason::UnsupportedParameter, "member that is not governed", at)
+        }
+    })
 }
 
 /// What was found so far.
@@ -60,6 +74,7 @@ struct Found<'d> {
     prompt: Option<PromptClaim>,
     texts: Texts,
     needs: Needs,
+    batch_of: Option<Operation>,
 }
 
 impl<'d> Found<'d> {
@@ -79,6 +94,28 @@ impl<'d> Found<'d> {
             Rule::Content => walk.object(Source::User, value)?,
             Rule::TextsOrTokens => self.inputs = texts_or_tokens(&mut self.texts, key, value)?,
             Rule::PromptReference => self.prompt = Some(prompt_reference(&mut walk, value)?),
+            Rule::Text if value.is_text() => self.texts.add(Source::User, value),
+            Rule::Text => return Err(bad(key, "no text")),
+            Rule::Parts => walk.content(Source::User, value)?,
+            Rule::VoiceName => {
+                // A voice by id is one that somebody has made there.
+                if !value.is_text() {
+                    walk.needs.store(value.range().start);
+                }
+                walk.stored(Source::User, value)?;
+            }
+            Rule::StreamFormat => {
+                self.stream = Some(value.text().as_deref() == Some("sse"));
+                walk.label(Source::User, value);
+            }
+            Rule::Target => {
+                let route = value.text().as_deref().and_then(batch::target);
+                let unknown = || Unreadable::new(Reason::UnsupportedOperation, "body: `endpoint` is none for batches");
+                self.batch_of = Some(route.ok_or_else(unknown)?.operation);
+            }
+            Rule::File | Rule::Lines | Rule::Purpose | Rule::Place => {
+                return Err(refused(Reason::UnsupportedParameter, key));
+            }
             Rule::Voice => voice(&mut walk, value)?,
             Rule::Read => self.texts.add(Source::User, value),
             Rule::Format => {
@@ -91,16 +128,30 @@ impl<'d> Found<'d> {
             }
             Rule::Stored => {
                 walk.needs.store(value.range().start);
-                walk.label(Source::User, value);
+                walk.stored(Source::User, value)?;
             }
+            Rule::Servers => walk.servers(value)?,
             Rule::Off(_) if value.boolean() == Some(false) || is_empty_list(value) => {}
             Rule::Off(reason) | Rule::Refuse(reason) => return Err(refused(reason, key)),
         }
         Ok(())
     }
 
-    fn into_reading(self, named: Option<&str>, streaming: Streaming) -> Result<Reading, Unreadable> {
-        let (model, model_at) = model(self.model, named)?;
+    fn into_reading(
+        mut self,
+        endpoint: &Endpoint,
+        named: Option<&str>,
+        streaming: Streaming,
+    ) -> Result<Reading, Unreadable> {
+        let (model, model_at) = if endpoint.names_model() || named.is_some() {
+            model(self.model, named)?
+        } else {
+            (ClaimedModel::new(String::new()), None)
+        };
+        if !endpoint.names_model() && self.batch_of.is_none() {
+            return Err(Unreadable::new(Reason::MalformedRequest, "body: no `endpoint`"));
+        }
+        self.needs.close();
         let stream = match streaming {
             Streaming::Never => false,
             Streaming::Always => true,
@@ -116,16 +167,14 @@ impl<'d> Found<'d> {
             prompt: self.prompt,
             texts: self.texts,
             needs: self.needs,
+            batch_of: self.batch_of,
         })
     }
 }
 
 /// The one model that path and body name, and where the body names it.
 fn model(written: Option<Value<'_>>, named: Option<&str>) -> Result<(ClaimedModel, Option<Range<usize>>), Unreadable> {
-    let text = match written {
-        None => None,
-        Some(value) => Some((value.range(), value.text().filter(|text| !text.is_empty()))),
-    };
+    let text = written.map(|value| (value.range(), value.text().filter(|text| !text.is_empty())));
     match (text, named) {
         (None, Some(named)) => Ok((ClaimedModel::new(named.to_owned()), None)),
         (Some((at, Some(text))), None) => Ok((ClaimedModel::new(text.into_owned()), Some(at))),

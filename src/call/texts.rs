@@ -6,8 +6,6 @@
 use std::fmt;
 use std::ops::Range;
 
-use bytes::Bytes;
-
 use super::json::{Value, decode};
 use crate::speech::Source;
 
@@ -65,6 +63,13 @@ impl Texts {
         }
     }
 
+    /// Adds text that stands in the body as it is meant.
+    pub(crate) fn add_plain(&mut self, source: Source, range: Range<usize>) {
+        if !range.is_empty() {
+            self.push(source, false, range);
+        }
+    }
+
     fn push(&mut self, source: Source, decoded: bool, range: Range<usize>) {
         // The body is shorter than 4 GiB (`json` sees to it) and decoding never lengthens.
         let (Ok(start), Ok(end)) = (u32::try_from(range.start), u32::try_from(range.end)) else { return };
@@ -88,7 +93,7 @@ impl Texts {
 
     /// The pieces in the order in which they stand in the body, as bytes of UTF-8: the whole body was checked and ranges
     /// end at quotes or braces.
-    pub(crate) fn iter<'a>(&'a self, body: &'a Bytes) -> impl Iterator<Item = (Source, &'a [u8])> {
+    pub(crate) fn iter<'a>(&'a self, body: &'a [u8]) -> impl Iterator<Item = (Source, &'a [u8])> {
         self.pieces.iter().map(|piece| {
             let from: &[u8] = if piece.decoded { self.decoded.as_bytes() } else { body };
             (piece.source, from.get(piece.range()).unwrap_or_default())

@@ -30,6 +30,11 @@ impl Unreadable {
         Self::new(reason, format!("body: {what} at byte {byte}"))
     }
 
+    /// The same, of a line of a batch.
+    pub(crate) fn in_line(self, number: usize) -> Self {
+        Self::new(self.reason, format!("line {number}: {}", self.place))
+    }
+
     /// A body that is no JSON text with exactly one reading.
     pub(crate) fn flawed(flaw: Flaw) -> Self {
         Self::flawed_in("body", flaw)

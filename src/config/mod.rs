@@ -16,6 +16,7 @@ pub(crate) mod nearest;
 pub mod node;
 pub mod policy;
 pub mod reading;
+pub mod remote;
 mod schema;
 mod shape;
 mod text;

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use super::remote::RemotePlace;
 use crate::docket::Role;
 use crate::id::{
     Digest, Environment, KeyId, ModelId, ModelVersion, OrganizationId, PersonId, ProfileId, PromptId, RuleId, TenantId,
@@ -325,6 +326,10 @@ pub struct TenantFile {
     pub limits: LimitsOverride,
     /// Its risk settings.
     pub risk: RiskOverride,
+    /// The upstreams whose credential is this tenant's alone, so that what they store is its own.
+    pub exclusive_upstreams: BTreeSet<UpstreamId>,
+    /// Where its calls may have an upstream fetch from; the organization's list where it has none.
+    pub remote_fetch: Option<Vec<RemotePlace>>,
 }
 
 /// `organizations/*.yaml`: defaults for the tenants of an organization.
@@ -336,6 +341,8 @@ pub struct OrganizationFile {
     pub limits: LimitsOverride,
     /// Default risk settings.
     pub risk: RiskOverride,
+    /// Where calls may have an upstream fetch from.
+    pub remote_fetch: Option<Vec<RemotePlace>>,
 }
 
 /// What a rule does when it applies.

@@ -3,10 +3,12 @@
 //! [`judge`] asks plain values and answers what was found, so that it can be tested as a table; [`decide`] gathers the
 //! values from the evidence, writes the findings into the docket and makes the [`Permit`].
 
+mod batch;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::call::{Call, Metadata, PromptClaim};
+use crate::call::{Call, Item, Metadata, PromptClaim};
 use crate::config::policy::ModelFile;
 use crate::docket::{Actor, CheckVerdict, Docket, PromptUse, Resource, Role, Stopped};
 use crate::governance::binding::bind;
@@ -19,11 +21,18 @@ use crate::reason::Reason;
 use crate::speech::{Dialect, Operation};
 
 /// Asks the snapshot about a call: tenant and model known, model permitted and approved, operation and environment
-/// allowed; prompt; rules that need no risk figures. Writes a verdict for each check into the docket.
+/// allowed; prompt; rules that need no risk figures. Writes a verdict for each check into the docket. Each line of a batch
+/// is asked the same.
 ///
 /// # Errors
 /// [`Denial`] with the first objection, in that order.
 pub fn decide(snapshot: &Arc<Snapshot>, mut call: Box<Call>) -> Result<Permit, Stopped<Denial>> {
+    if let Some(operation) = call.batch_of() {
+        return batch::decide_stored(snapshot, call, operation);
+    }
+    if call.batch_lines().is_some() {
+        return batch::decide(snapshot, call);
+    }
     let mut found = Found::default();
     let outcome = Ask::of_call(&call, |ask| judge(snapshot, ask, &mut found));
     let unknown = found.model.is_none().then(|| call.model().for_record());
@@ -32,22 +41,26 @@ pub fn decide(snapshot: &Arc<Snapshot>, mut call: Box<Call>) -> Result<Permit, S
     if let Err(reason) = outcome {
         return denied(call, reason);
     }
-    if let Some(at) = references::objection(call.needs()) {
+    let (Some(tenant), Some(model)) = (found.tenant, found.model) else {
+        return denied(call, Reason::Internal);
+    };
+    if let Some(at) = references::objection(&tenant, &model.file.upstream, call.needs()) {
         let docket = call.docket_mut();
         docket.checks.request = CheckVerdict::Block;
         docket.fault = Some(format!("body: reference to something stored or remote at byte {at}"));
         return denied(call, Reason::ReferenceNotPermitted);
     }
-    let (Some(tenant), Some(model)) = (found.tenant, found.model) else {
+    call.docket_mut().upstream = Some(model.file.upstream.clone());
+    let Some(body) = call.body_as(std::iter::once(model.sent_name())) else {
         return denied(call, Reason::Internal);
     };
-    call.docket_mut().upstream = Some(model.file.upstream.clone());
-    let sent_name = model.file.upstream_model.as_deref().unwrap_or(model.file.model.as_str());
-    let (body, target) = (call.body_for(sent_name), call.target_for(sent_name));
-    Ok(Permit { call, snapshot: Arc::clone(snapshot), tenant, model, prompt: found.prompt, body, target })
+    let target = call.target_for(model.sent_name());
+    let (prompt, lines) = (found.prompt, Vec::new());
+    Ok(Permit { call, snapshot: Arc::clone(snapshot), tenant, model, prompt, lines, body, target })
 }
 
 /// What is asked, in plain values.
+#[derive(Clone, Copy)]
 struct Ask<'a> {
     tenant: &'a TenantId,
     key: &'a str,
@@ -63,19 +76,24 @@ struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    /// Hands the values of a call to `judge`.
+    /// Hands the values of a call that is no batch to `judge`.
     fn of_call<T>(call: &Call, judge: impl FnOnce(&Ask<'_>) -> T) -> T {
-        let system = || call.system_text();
+        Self::of_item(call, call.first(), judge)
+    }
+
+    /// Hands the values of a call or of one of its lines to `judge`.
+    fn of_item<T>(call: &Call, item: Item<'_>, judge: impl FnOnce(&Ask<'_>) -> T) -> T {
+        let system = || item.system_text();
         judge(&Ask {
             tenant: call.tenant(),
             key: call.caller().key().as_str(),
             roles: call.caller().roles(),
-            model: call.model().as_str(),
-            operation: call.operation(),
+            model: item.model().as_str(),
+            operation: item.operation(),
             dialect: call.docket().dialect,
-            stream: call.stream(),
-            max_tokens: call.max_output_tokens(),
-            prompt: call.prompt(),
+            stream: item.stream(),
+            max_tokens: item.max_output_tokens(),
+            prompt: item.prompt(),
             system: &system,
             metadata: call.metadata(),
         })
@@ -213,22 +231,31 @@ fn judge_prompt(snapshot: &Snapshot, tenant: &Tenant, ask: &Ask<'_>, found: &mut
 }
 
 impl Permit {
-    /// Asks the rules that need risk figures, and writes their verdict into the docket: `score` is 0–100, `counts`
-    /// answers how many findings of a type or class there are.
+    /// Asks the rules that need risk figures about the call or about the line of this index, and writes their verdict into
+    /// the docket: `score` is 0–100, `counts` answers how many findings of a type or class there are.
     ///
     /// # Errors
     /// [`Denial`] with `rule_denied` or `approval_required`.
-    pub fn judge_risk(&mut self, score: u8, counts: &dyn Fn(&str) -> u64) -> Result<(), Denial> {
+    pub fn judge_risk(&mut self, index: usize, score: u8, counts: &dyn Fn(&str) -> u64) -> Result<(), Denial> {
         if self.snapshot.rules().is_silent(Phase::Risk) {
             return Ok(());
         }
-        let ruling = Ask::of_call(&self.call, |ask| {
-            let facts = ask.facts(&self.tenant, &self.model.file, self.prompt.as_ref());
+        let Some(item) = self.call.item(index) else { return Err(Denial(Reason::Internal)) };
+        let (model, prompt) = match self.lines.get(index) {
+            Some(line) => (&line.model, &line.prompt),
+            None => (&self.model, &self.prompt),
+        };
+        let ruling = Ask::of_item(&self.call, item, |ask| {
+            let facts = ask.facts(&self.tenant, &model.file, prompt.as_ref());
             self.snapshot.rules().judge(Phase::Risk, &Facts { risk: Some(Risk { score, counts }), ..facts })
         });
         let docket = self.call.docket_mut();
         docket.checks.rules = both(docket.checks.rules, ruling.verdict);
-        docket.rules.extend(ruling.named);
+        for name in ruling.named {
+            if !docket.rules.contains(&name) {
+                docket.rules.push(name);
+            }
+        }
         ruling.denial.map_or(Ok(()), |reason| Err(Denial(reason)))
     }
 }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::call::Call;
+use crate::call::{Call, Item};
 use crate::docket::{Docket, PromptUse, Refuses};
 use crate::reason::Reason;
 
@@ -36,8 +36,17 @@ pub struct Permit {
     tenant: Arc<Tenant>,
     model: Arc<Model>,
     prompt: Option<PromptUse>,
+    /// For each line of a batch; none where it is no batch.
+    lines: Vec<LinePermit>,
     body: Bytes,
     target: Cow<'static, str>,
+}
+
+/// What a line of a batch may use.
+#[derive(Debug)]
+struct LinePermit {
+    model: Arc<Model>,
+    prompt: Option<PromptUse>,
 }
 
 /// Why the gate denies a call.
@@ -58,7 +67,19 @@ impl Permit {
         &self.call
     }
 
-    /// The approved record that serves the call.
+    /// What is asked for and the approved record that serves it: the call, or each line of a batch.
+    pub fn items(&self) -> impl Iterator<Item = (Item<'_>, &Arc<Model>)> {
+        let models = self.lines.iter().map(|line| &line.model).chain(self.lines.is_empty().then_some(&self.model));
+        self.call.items().zip(models)
+    }
+
+    /// The item of this index, from 0, and its record.
+    #[must_use]
+    pub fn item(&self, index: usize) -> Option<(Item<'_>, &Arc<Model>)> {
+        Some((self.call.item(index)?, self.lines.get(index).map_or(&self.model, |line| &line.model)))
+    }
+
+    /// The approved record that serves the call; of a batch, its first line.
     #[must_use]
     pub const fn model(&self) -> &Arc<Model> {
         &self.model

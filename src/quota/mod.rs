@@ -16,7 +16,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use crate::call::Call;
+use crate::call::Item;
 use crate::clock::{Moment, SharedClock};
 use crate::config::policy::{Limits, Rate};
 use crate::docket::{CheckVerdict, Docket, Refuses, Stopped};
@@ -219,7 +219,7 @@ impl Quota {
             // A defect of the caller. Another tenant's slot bounds nothing, so the call is not let through.
             return Err(denied(permit.into_docket(), Exceeded::new(Reason::ConcurrencyLimit, Duration::from_secs(1))));
         }
-        let amount = reserve_for(permit.call(), permit.model());
+        let amount = reserve_for(&permit);
         let held = match slot.account.take(self.clock.moment(), amount) {
             Ok(held) => held,
             Err(why) => return Err(denied(permit.into_docket(), why)),
@@ -260,14 +260,18 @@ fn removed(before: &ByName<TenantId, Entry>, after: &ByName<TenantId, Entry>, no
     kept.into_iter().map(|(since, tenant, entry)| (tenant, Entry { removed: Some(since), ..entry })).collect()
 }
 
-/// What a call may cost at most, in tokens.
-fn reserve_for(call: &Call, model: &Model) -> u64 {
-    let input = call.estimated_input_tokens();
-    if !call.operation().writes_text() {
+/// What a call may cost at most, in tokens: all lines of a batch together.
+pub(crate) fn reserve_for(permit: &Permit) -> u64 {
+    permit.items().map(|(item, model)| cost_of(item, model)).fold(0, u64::saturating_add)
+}
+
+fn cost_of(item: Item<'_>, model: &Model) -> u64 {
+    let input = item.estimated_input_tokens();
+    if !item.operation().writes_text() {
         return input;
     }
-    let output = call.max_output_tokens().unwrap_or_else(|| {
-        model.file.max_output_tokens.unwrap_or(DEFAULT_OUTPUT_TOKENS).saturating_mul(call.choices())
+    let output = item.max_output_tokens().unwrap_or_else(|| {
+        model.file.max_output_tokens.unwrap_or(DEFAULT_OUTPUT_TOKENS).saturating_mul(item.choices())
     });
     input.saturating_add(output)
 }

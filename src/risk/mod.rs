@@ -75,34 +75,55 @@ impl Assessment {
     }
 }
 
-/// Scans and scores a call, then asks the rules that need risk figures. Linear in the call's text; of its findings only
-/// counts are kept.
+/// Scans and scores a call, then asks the rules that need risk figures; of a batch each line, and the first that is refused
+/// refuses all. Linear in the call's text; of its findings only counts are kept, all lines together, with the highest
+/// score.
 ///
 /// # Errors
 /// [`Risky`] with `risk_blocked` or `approval_required` when the profile says so, or with what a rule says.
 pub fn assess(scanner: &Scanner, mut grant: Grant) -> Result<Assessment, Stopped<Risky>> {
-    let facts = facts_of(scanner, grant.permit());
-    let scored = score(&grant.permit().tenant().profile, &facts);
-    write(grant.docket_mut(), &scored, &facts.counts);
-    if let Some(reason) = scored.verdict.refusal() {
-        return Err(Stopped::new(grant.into_docket(), Risky(reason)));
+    let mut all = Counts::default();
+    let mut worst: Option<Score> = None;
+    for index in 0..grant.permit().items().count() {
+        let Some(facts) = facts_of(scanner, grant.permit(), index) else { continue };
+        let scored = score(&grant.permit().tenant().profile, &facts);
+        for (kind, n) in facts.counts.iter() {
+            all.add(kind, n);
+        }
+        let refused = scored.verdict.refusal().map(Risky).or_else(|| {
+            let counts = |name: &str| facts.counts.of(name);
+            grant.permit_mut().judge_risk(index, scored.score, &counts).err().map(Risky::from)
+        });
+        if let Some(why) = refused {
+            if grant.permit().call().batch_lines().is_some() {
+                grant.docket_mut().fault = Some(format!("line {}: {}", index + 1, why.reason().code()));
+            }
+            write(grant.docket_mut(), &scored, &all);
+            return Err(Stopped::new(grant.into_docket(), why));
+        }
+        if worst.as_ref().is_none_or(|worst| scored.score > worst.score) {
+            worst = Some(scored);
+        }
     }
-    if let Err(denial) = grant.permit_mut().judge_risk(scored.score, &|name| facts.counts.of(name)) {
-        return Err(Stopped::new(grant.into_docket(), denial.into()));
+    if let Some(scored) = worst {
+        write(grant.docket_mut(), &scored, &all);
     }
     Ok(Assessment { grant })
 }
 
-/// The facts of a call: what its texts hold, what its client declares, where its model runs.
-fn facts_of(scanner: &Scanner, permit: &Permit) -> Facts {
+/// The facts of a call or a line: what its texts hold, what its client declares, where its model runs. The texts beside
+/// the lines of a batch are the first line's.
+fn facts_of(scanner: &Scanner, permit: &Permit, index: usize) -> Option<Facts> {
+    let (item, model) = permit.item(index)?;
     let mut findings = Findings::new();
-    for (source, text) in permit.call().texts_as_bytes() {
+    let beside = (item.line() == Some(1)).then(|| permit.call().own_texts());
+    for (source, text) in beside.into_iter().flatten().chain(item.texts_as_bytes()) {
         scanner.scan_of(source, text, &mut findings);
     }
     let mut facts = declared(permit.call().metadata());
-    facts.external_model |= permit.model().file.external;
+    facts.external_model |= model.file.external;
     facts.counts = findings.into_counts();
-    facts
+    Some(facts)
 }
 
 /// What a client declares of a call: the facts of `/v1/check`, and those that add to what is found in content.

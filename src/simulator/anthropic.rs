@@ -21,6 +21,17 @@ pub(super) fn count_tokens(ask: &Ask<'_>) -> Answer {
     Answer::ok(json!({"input_tokens": ask.input_tokens()}))
 }
 
+/// `POST /v1/messages/batches`.
+pub(super) fn batches(ask: &Ask<'_>) -> Answer {
+    let count = ask.body.get("requests").and_then(Value::as_array).map_or(0, Vec::len);
+    Answer::ok(json!({
+        "id": format!("msgbatch_sim{}", ask.number), "type": "message_batch", "processing_status": "in_progress",
+        "request_counts": {"processing": count, "succeeded": 0, "errored": 0, "canceled": 0, "expired": 0},
+        "created_at": "2026-11-01T00:00:00Z", "expires_at": "2026-11-02T00:00:00Z", "ended_at": null,
+        "cancel_initiated_at": null, "archived_at": null, "results_url": null,
+    }))
+}
+
 fn whole(ask: &Ask<'_>, tool: Option<&str>) -> Value {
     let block = match tool {
         Some(name) => json!({"type": "tool_use", "id": format!("toolu_sim{}", ask.number), "name": name, "input": {}}),

@@ -14,6 +14,7 @@ mod anthropic;
 mod ask;
 mod body;
 mod control;
+mod form;
 mod framing;
 mod gzip;
 mod ledger;

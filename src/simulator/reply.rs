@@ -11,6 +11,8 @@ use crate::speech::Dialect;
 pub(super) enum Answer {
     /// One JSON document.
     Whole(StatusCode, Value),
+    /// One body of another media type.
+    Bytes(&'static str, Bytes),
     /// Server-sent events, each with the blank line that ends it.
     Stream(Vec<Bytes>),
 }

@@ -29,7 +29,7 @@ use super::ledger::{Heard, Ledger};
 use super::orders::Orders;
 use super::reply::{self, Answer};
 use super::wire::{Swap, Wire};
-use super::{anthropic, control, gzip, openai};
+use super::{anthropic, control, form, gzip, openai};
 use crate::secret::Secret;
 use crate::speech::Dialect;
 
@@ -154,11 +154,11 @@ async fn exchange(state: &State, swap: &Swap, request: Request<Incoming>) -> Res
     let answering = state.ledger.answering();
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
     let (method, path, version) = (head.method.clone(), head.uri.path().to_owned(), head.version);
-    let admitted = state.admits(&head.headers);
+    let (admitted, fields) = (state.admits(&head.headers), head.headers.clone());
     let number =
         state.ledger.hear(Heard { method: head.method, target, version, headers: head.headers, body: body.clone() });
     let (answer, orders) = if admitted {
-        answer(state, dialect, (&method, &path), &body, number)
+        answer(state, dialect, (&method, &path, &fields), &body, number)
     } else {
         state.ledger.unauthorized();
         let refused =
@@ -179,13 +179,27 @@ async fn exchange(state: &State, swap: &Swap, request: Request<Incoming>) -> Res
 }
 
 /// What the request gets, and the orders it got it by.
-fn answer(state: &State, dialect: Dialect, asked: (&Method, &str), body: &[u8], number: u64) -> (Answer, Orders) {
+fn answer(
+    state: &State,
+    dialect: Dialect,
+    asked: (&Method, &str, &HeaderMap),
+    body: &Bytes,
+    number: u64,
+) -> (Answer, Orders) {
     let refuse = |status, message: &str| (reply::error(dialect, status, message), Orders::default());
     let endpoint: fn(&Ask<'_>) -> Answer = match (asked.0.as_str(), asked.1) {
         ("POST", "/v1/chat/completions") => openai::chat,
         ("POST", "/v1/completions") => openai::completions,
         ("POST", "/v1/responses") => openai::responses,
         ("POST", "/v1/embeddings") => openai::embeddings,
+        ("POST", "/v1/images/generations" | "/v1/images/variations") => openai::images,
+        ("POST", "/v1/images/edits") => openai::edits,
+        ("POST", "/v1/audio/speech") => openai::speech,
+        ("POST", "/v1/audio/transcriptions" | "/v1/audio/translations") => openai::heard,
+        ("POST", "/v1/moderations") => openai::moderations,
+        ("POST", "/v1/files") => openai::files,
+        ("POST", "/v1/batches") => openai::batches,
+        ("POST", "/v1/messages/batches") => anthropic::batches,
         ("POST", "/v1/messages") => anthropic::messages,
         ("POST", "/v1/messages/count_tokens") => anthropic::count_tokens,
         _ => {
@@ -193,10 +207,12 @@ fn answer(state: &State, dialect: Dialect, asked: (&Method, &str), body: &[u8], 
             return refuse(StatusCode::NOT_FOUND, "the simulated vendor does not serve this method and path");
         }
     };
-    let Ok(json) = serde_json::from_slice::<Value>(body) else {
-        return refuse(StatusCode::BAD_REQUEST, "the body is not JSON");
+    let Some(json) = form::fields(asked.2, body).or_else(|| serde_json::from_slice::<Value>(body).ok()) else {
+        return refuse(StatusCode::BAD_REQUEST, "the body is neither JSON nor a form");
     };
-    let Some(model) = json.get("model").and_then(Value::as_str) else {
+    let names_none = ["/v1/files", "/v1/batches", "/v1/messages/batches"].contains(&asked.1);
+    let model = json.get("model").and_then(Value::as_str).or_else(|| names_none.then_some(""));
+    let Some(model) = model else {
         return refuse(StatusCode::BAD_REQUEST, "the body names no model");
     };
     let orders = match orders(state, &json) {
@@ -225,6 +241,7 @@ fn orders(state: &State, json: &Value) -> Result<Orders, super::BadOrder> {
 fn flat(answer: &Answer) -> (&'static str, Bytes) {
     match answer {
         Answer::Whole(_, json) => ("application/json", Bytes::from(json.to_string())),
+        Answer::Bytes(media, bytes) => (media, bytes.clone()),
         Answer::Stream(events) => ("text/event-stream; charset=utf-8", Bytes::from(events.concat())),
     }
 }
@@ -237,6 +254,7 @@ fn respond(answer: Answer, orders: &Orders, number: u64) -> Response<Script> {
             (status, Script::whole(gzip::member(&whole).into(), orders.cut_after.is_some()))
         }
         Answer::Whole(status, _) => (status, Script::whole(whole, orders.cut_after.is_some())),
+        Answer::Bytes(..) => (StatusCode::OK, Script::whole(whole, orders.cut_after.is_some())),
         Answer::Stream(_) if orders.gzip => {
             (StatusCode::OK, Script::stream(vec![gzip::member(&whole).into()], orders.pause, orders.cut_after))
         }

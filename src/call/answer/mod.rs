@@ -129,7 +129,9 @@ impl Watch {
             Body::Stream(events) => {
                 let mut rest = events.clone();
                 rest.feed(b"\n\n", |event| tally.take(self.dialect, self.operation, event));
-                (tally.ended, rest.oversized())
+                // The last event of an image is the image, which may be too large to look into.
+                let image = complete && self.operation == Operation::Images && rest.oversized() > 0;
+                (tally.ended || image, rest.oversized())
             }
             Body::Whole(scanner) => {
                 if let Ok(document) = Document::read(scanner.usage()) {
@@ -170,7 +172,9 @@ impl Tally {
     fn take(&mut self, dialect: Dialect, operation: Operation, event: Event<'_>) {
         match (dialect, operation) {
             _ if event.data == b"[DONE]" => self.ended = true,
-            (Dialect::Anthropic, _) | (_, Operation::Responses) => self.take_typed(event),
+            (Dialect::Anthropic, _) | (_, Operation::Responses | Operation::Images | Operation::Audio) => {
+                self.take_typed(event);
+            }
             (
                 Dialect::OpenAi
                 | Dialect::Gemini
@@ -214,7 +218,9 @@ impl Tally {
 
     fn take_kind(&mut self, kind: &[u8], data: &[u8]) {
         match kind {
-            b"content_block_delta" => self.events += 1,
+            b"content_block_delta" | b"image_generation.partial_image" | b"image_edit.partial_image" => {
+                self.events += 1
+            }
             b"message_start" => _ = self.take_usage(data, Some("message")),
             b"message_delta" => _ = self.take_usage(data, None),
             // An end counts only when its event is whole: a stream may be cut inside it.
@@ -223,6 +229,12 @@ impl Tally {
             b"response.completed" | b"response.incomplete" | b"response.failed" => {
                 self.ended |= self.take_usage(data, Some("response"));
                 self.failed |= kind == b"response.failed";
+            }
+            b"transcript.text.done"
+            | b"speech.audio.done"
+            | b"image_generation.completed"
+            | b"image_edit.completed" => {
+                self.ended |= self.take_usage(data, None);
             }
             kind if kind.ends_with(b".delta") => self.events += 1,
             _ => {}

@@ -100,6 +100,23 @@ fn streams_report_usage_and_end_in_each_vendors_way() {
 }
 
 #[test]
+fn streams_of_images_and_audio_report_usage_and_end() {
+    let stream = |operation, text: &str| seen(Dialect::OpenAi, operation, true, &[text.as_bytes()]);
+    let text = "data: {\"type\":\"transcript.text.delta\",\"delta\":\"a\"}\n\ndata: {\"type\":\"transcript.text.done\",\
+                \"text\":\"a\",\"usage\":{\"type\":\"tokens\",\"input_tokens\":5,\"output_tokens\":2}}\n\n";
+    let heard = stream(Operation::Audio, text);
+    assert_eq!((heard.usage, heard.events, heard.finished), (usage(5, 2, 0, 0), 1, true));
+    let text = "event: image_generation.partial_image\ndata: {\"b64_json\":\"AAAA\"}\n\nevent: image_generation.completed\ndata: \
+                {\"type\":\"image_generation.completed\",\"b64_json\":\"AAAA\",\"usage\":{\"input_tokens\":9,\"output_tokens\":70}}\n\n";
+    let made = stream(Operation::Images, text);
+    assert_eq!((made.usage, made.events, made.finished), (usage(9, 70, 0, 0), 1, true));
+    assert!(!stream(Operation::Images, &text[..text.len() - 10]).finished);
+    let large = text.replace("AAAA\",\"usage", &format!("{}\",\"usage", "A".repeat(2 << 20)));
+    let made = stream(Operation::Images, &large);
+    assert_eq!((made.usage, made.finished, made.oversized), (None, true, 1));
+}
+
+#[test]
 fn a_cut_stream_is_not_finished() {
     for (dialect, operation, text) in [
         (Dialect::OpenAi, Operation::Chat, CHAT_STREAM),

@@ -48,9 +48,8 @@ pub(super) fn sense(name: &str) -> Sense {
         // The comparisons are made in this order, and most messages have just these.
         "content" => Sense::Parts,
         "type" | "role" | "id" | "call_id" | "tool_call_id" | "tool_use_id" | "status" | "index" | "detail"
-        | "format" | "media_type" | "mime_type" | "phase" | "cache_control" | "strict" | "is_error" | "ttl" => {
-            Sense::Label
-        }
+        | "format" | "media_type" | "mime_type" | "phase" | "server_label" | "mcp_server_name" | "cache_control"
+        | "strict" | "is_error" | "ttl" => Sense::Label,
         "text" | "name" | "title" | "description" | "context" | "thinking" | "refusal" | "reasoning_content"
         | "reasoning" | "filename" | "tool_name" | "function" | "custom" | "tool_calls" | "function_call" => {
             Sense::Text
@@ -97,8 +96,15 @@ pub(super) fn sense(name: &str) -> Sense {
         | "batch_id"
         | "upload_id"
         | "cached_content" => Sense::Reference,
-        "server_url" | "server_label" | "connector_id" | "connector" | "mcp_servers" | "mcp_server_name"
-        | "authorization" => Sense::Server,
+        "server_url"
+        | "connector_id"
+        | "connector"
+        | "tunnel_id"
+        | "mcp_servers"
+        | "authorization"
+        | "authorization_token"
+        | "network_policy"
+        | "allowed_domains" => Sense::Server,
         "model"
         | "models"
         | "model_id"

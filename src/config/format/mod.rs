@@ -9,6 +9,7 @@ pub mod model;
 pub mod organization;
 pub mod people;
 pub mod prompt;
+mod remote;
 pub mod risk;
 pub mod rules;
 pub mod tenant;

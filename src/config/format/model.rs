@@ -79,7 +79,7 @@ super::format!(Written);
 /// What a model may be used for.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[schemars(extend("x-not-enforced-yet" = ["images", "audio", "moderations", "files", "batches", "realtime", "rerank"]))]
+#[schemars(extend("x-not-enforced-yet" = ["realtime", "rerank"]))]
 enum OperationWord {
     /// Conversations: chat completions, messages.
     Chat,
@@ -89,6 +89,16 @@ enum OperationWord {
     Responses,
     /// Embedding vectors.
     Embeddings,
+    /// Making and editing images.
+    Images,
+    /// Speech from text and text from speech.
+    Audio,
+    /// Classifying content.
+    Moderations,
+    /// Uploading files of batched calls.
+    Files,
+    /// Running batches.
+    Batches,
     /// Counting the tokens of a conversation.
     CountTokens,
 }
@@ -100,6 +110,11 @@ impl From<OperationWord> for Operation {
             OperationWord::Completions => Self::Completions,
             OperationWord::Responses => Self::Responses,
             OperationWord::Embeddings => Self::Embeddings,
+            OperationWord::Images => Self::Images,
+            OperationWord::Audio => Self::Audio,
+            OperationWord::Moderations => Self::Moderations,
+            OperationWord::Files => Self::Files,
+            OperationWord::Batches => Self::Batches,
             OperationWord::CountTokens => Self::CountTokens,
         }
     }

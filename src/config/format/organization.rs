@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::limits;
+use super::remote::{self, RemoteWritten};
 use super::risk::{Choice, OverrideWritten};
 use crate::config::de::Placed;
 use crate::config::node::Place;
@@ -24,6 +25,8 @@ pub(super) struct Written {
     /// Default risk settings.
     #[serde(default)]
     risk: OverrideWritten,
+    /// Places that an upstream may be asked to fetch from.
+    remote_fetch: Option<Vec<Placed<RemoteWritten>>>,
 }
 
 super::format!(Written);
@@ -51,6 +54,7 @@ pub fn read(reading: &mut Reading) -> Option<Organization> {
             organization: written.organization.value,
             limits: written.limits.checked(reading),
             risk,
+            remote_fetch: remote::checked(written.remote_fetch, reading),
         },
     })
 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::limits;
+use super::remote::{self, RemoteWritten};
 use super::risk::{Choice, OverrideWritten};
 use crate::config::de::Placed;
 use crate::config::node::Place;
@@ -11,7 +12,7 @@ use crate::config::policy::{KeyEntry, PromptMode, TenantFile};
 use crate::config::reading::Reading;
 use crate::config::text::{Day, Sha256};
 use crate::docket::Role;
-use crate::id::{Environment, KeyId, ModelId, OrganizationId, TenantId};
+use crate::id::{Environment, KeyId, ModelId, OrganizationId, TenantId, UpstreamId};
 
 /// A tenant: who may call, with which keys, which models, how much and at what risk.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -38,6 +39,11 @@ pub(super) struct Written {
     /// Its own risk settings over its profile.
     #[serde(default)]
     risk: OverrideWritten,
+    /// Upstreams whose credential no other tenant uses: calls to them may refer to what they have stored.
+    #[serde(default)]
+    exclusive_upstreams: Vec<Placed<UpstreamId>>,
+    /// Places that an upstream may be asked to fetch from; the organization's unless named.
+    remote_fetch: Option<Vec<Placed<RemoteWritten>>>,
 }
 
 super::format!(Written);
@@ -74,6 +80,8 @@ pub struct Tenant {
     pub models_at: Vec<Place>,
     /// Where the risk profile stands.
     pub profile_at: Option<Place>,
+    /// Where each exclusive upstream stands.
+    pub exclusive_at: Vec<(UpstreamId, Place)>,
 }
 
 /// Reads a tenant file; what is wrong with it is noted in `reading`.
@@ -83,11 +91,13 @@ pub fn read(reading: &mut Reading) -> Option<Tenant> {
     let Choice { risk, profile_at } = written.risk.checked();
     let (keys, keys_at) = written.keys.into_iter().filter_map(|key| key.checked(reading)).unzip();
     let models_at = written.models.iter().map(|model| model.place).collect();
+    let exclusive_at = written.exclusive_upstreams.iter().map(|named| (named.value.clone(), named.place)).collect();
     Some(Tenant {
         tenant_at: written.tenant.place,
         keys_at,
         models_at,
         profile_at,
+        exclusive_at,
         file: TenantFile {
             tenant: written.tenant.value,
             organization: written.organization,
@@ -97,6 +107,8 @@ pub fn read(reading: &mut Reading) -> Option<Tenant> {
             prompts: written.prompts.unwrap_or_default(),
             limits: written.limits.checked(reading),
             risk,
+            exclusive_upstreams: written.exclusive_upstreams.into_iter().map(|named| named.value).collect(),
+            remote_fetch: remote::checked(written.remote_fetch, reading),
         },
     })
 }

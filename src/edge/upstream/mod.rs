@@ -286,6 +286,9 @@ impl Endpoint {
             None => filled(&self.url, path).ok_or(NoAnswer::Failed)?,
         };
         let mut head = headers::for_upstream(arrival.headers());
+        if let Ok(media_type) = HeaderValue::try_from(permit.call().media_type().as_ref()) {
+            head.insert(header::CONTENT_TYPE, media_type);
+        }
         if let Some(traceparent) =
             sealed.docket().traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok())
         {

@@ -192,7 +192,7 @@ fn the_rules_that_read_risk_are_asked_with_the_score() {
         (61, 0, Some(Reason::RuleDenied), CheckVerdict::Block, vec!["watch", "high"]),
     ] {
         let mut permit = decide(&snapshot, chat("chatty", None)).unwrap();
-        let outcome = permit.judge_risk(score, &|_| count);
+        let outcome = permit.judge_risk(0, score, &|_| count);
         assert_eq!(outcome.err().map(|why| why.reason()), denial);
         let docket = permit.into_docket();
         let names: Vec<&str> = docket.rules.iter().map(RuleId::as_str).collect();

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use super::files::Files;
 use super::order::natural;
 use super::snapshot::{Model, Prompt, Snapshot, Tenant};
-use super::{locate, merge};
+use super::{exclusive, locate, merge};
 use crate::config::bootstrap::Durability;
 use crate::config::fault::{Fault, Faults, Severity};
 use crate::config::format::{model, organization, people, prompt, risk, rules, tenant};
@@ -352,6 +352,9 @@ impl Desk {
         let mut first: HashMap<TenantId, usize> = HashMap::with_capacity(read.len());
         let mut tenants = ByName::default();
         let mut keyring = Keyring::default();
+        for (file, flaw) in exclusive::flaws(&read, models, &terms.upstreams) {
+            self.fault(file, flaw);
+        }
         if read.is_empty() && !self.torn.contains("tenants") {
             self.loose.push(Fault::of_file("tenants/", "there is no tenant: every call will be refused").warning());
         }
@@ -487,10 +490,11 @@ fn in_force(
     Some(Tenant {
         limits: merge::limits(organization.map(|o| &o.limits), &file.limits),
         profile: merge::profile(base, organization.map(|o| &o.risk), &file.risk),
+        remote_fetch: file.remote_fetch.clone().or_else(|| organization?.remote_fetch.clone()).unwrap_or_default(),
         models: file.models.iter().cloned().collect(),
         file,
     })
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

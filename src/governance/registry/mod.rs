@@ -6,6 +6,7 @@
 
 mod assemble;
 mod counter;
+mod exclusive;
 mod files;
 mod holder;
 mod locate;

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::config::fault::Fault;
 use crate::config::policy::{Limits, ModelFile, Person, Profile, PromptFile, TenantFile};
+use crate::config::remote::RemotePlace;
 use crate::governance::prompts::Template;
 use crate::governance::rules::Rules;
 use crate::id::{ByName, Digest, ModelId, Names, ProfileId, PromptId, Revision, TenantId};
@@ -16,6 +17,14 @@ use crate::identity::Keyring;
 pub struct Model {
     /// What its file says.
     pub file: ModelFile,
+}
+
+impl Model {
+    /// The name that is sent upstream.
+    #[must_use]
+    pub fn sent_name(&self) -> &str {
+        self.file.upstream_model.as_deref().unwrap_or(self.file.model.as_str())
+    }
 }
 
 /// One prompt version of the registry.
@@ -36,6 +45,8 @@ pub struct Tenant {
     pub limits: Limits,
     /// Its risk profile in force.
     pub profile: Arc<Profile>,
+    /// Where its calls may have an upstream fetch from.
+    pub remote_fetch: Vec<RemotePlace>,
     /// The models it may use, by the registry's name.
     pub models: Names<ModelId>,
 }

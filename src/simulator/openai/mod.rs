@@ -1,11 +1,15 @@
 //! OpenAI's endpoints, one file each.
 
+mod batches;
 mod chat;
 mod embeddings;
+mod media;
 mod responses;
 
+pub(super) use batches::{batches, files};
 pub(super) use chat::{chat, completions};
 pub(super) use embeddings::embeddings;
+pub(super) use media::{edits, heard, images, moderations, speech};
 pub(super) use responses::responses;
 
 /// When everything was made, in seconds since 1970: the simulator has no clock, so that answers repeat.

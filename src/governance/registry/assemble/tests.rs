@@ -36,7 +36,7 @@ fn assembled(files: &[(&str, &str)], durability: Durability) -> Result<Snapshot,
     assemble(Path::new("p"), files, &Terms { upstreams, durability }, stamp)
 }
 
-fn faults(files: &[(&str, &str)]) -> Vec<String> {
+pub(crate) fn faults(files: &[(&str, &str)]) -> Vec<String> {
     match assembled(files, Durability::Group) {
         Ok(_) => Vec::new(),
         Err(faults) => faults.iter().map(ToString::to_string).collect(),
