@@ -38,7 +38,10 @@ impl Arrival {
         );
         docket.dialect = match route {
             // The one path that both vendors have.
-            Some(route) if route.operation == Operation::Models && headers.contains_key("anthropic-version") => {
+            Some(route)
+                if (route.dialect, route.operation) == (Dialect::OpenAi, Operation::Models)
+                    && headers.contains_key("anthropic-version") =>
+            {
                 Dialect::Anthropic
             }
             Some(route) => route.dialect,

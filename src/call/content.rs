@@ -296,7 +296,7 @@ impl Walk<'_> {
 
     /// Passes over base64 media, alone or as a `data:` URL; what is not base64 is text, and an address is refused: some
     /// servers fetch what they expect as media.
-    fn blob(&mut self, source: Source, name: Name<'_>, value: Value<'_>) -> Result<(), Unreadable> {
+    pub(super) fn blob(&mut self, source: Source, name: Name<'_>, value: Value<'_>) -> Result<(), Unreadable> {
         let text = value.text().unwrap_or_default();
         if text.contains(':') && !is_data_url(&text) {
             return Err(reference(name));
@@ -309,7 +309,27 @@ impl Walk<'_> {
     }
 }
 
-fn is_data_url(text: &str) -> bool {
+/// Why a setting of this name is refused in every dialect, whatever it says; `is_address` where it is a text that is no
+/// inline data.
+pub(super) fn governed_setting(name: &str, is_address: bool) -> Option<Reason> {
+    match sense(name) {
+        Sense::Reference | Sense::Server => Some(Reason::ReferenceNotPermitted),
+        Sense::Place => is_address.then_some(Reason::ReferenceNotPermitted),
+        Sense::Steering => Some(Reason::UnsupportedParameter),
+        Sense::Label
+        | Sense::Text
+        | Sense::Parts
+        | Sense::LooseParts
+        | Sense::Free
+        | Sense::Blob
+        | Sense::Origin
+        | Sense::Audio
+        | Sense::Media
+        | Sense::Unknown => None,
+    }
+}
+
+pub(super) fn is_data_url(text: &str) -> bool {
     text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
 }
 

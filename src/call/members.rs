@@ -103,6 +103,11 @@ impl Endpoint {
             Payload::Embeddings => Some(&EMBEDDINGS),
             Payload::Messages => Some(&MESSAGES),
             Payload::CountTokens => Some(&COUNT_TOKENS),
+            Payload::GenerateContent
+            | Payload::CountContentTokens
+            | Payload::EmbedContent
+            | Payload::BatchEmbedContents
+            | Payload::Predict => Some(&GOOGLE),
             Payload::Own => None,
         }
     }
@@ -111,6 +116,12 @@ impl Endpoint {
     pub(crate) fn rule(&self, name: &str) -> Option<Rule> {
         self.members.iter().chain(REFUSED).find(|(known, _)| *known == name).map(|(_, rule)| *rule)
     }
+}
+
+/// Why a member of this name is refused at every endpoint that does not itself list it.
+pub(crate) fn refused_everywhere(name: &str) -> Option<Reason> {
+    let (_, rule) = REFUSED.iter().find(|(known, _)| *known == name)?;
+    if let Rule::Refuse(reason) = rule { Some(*reason) } else { None }
 }
 
 const REFERENCE: Reason = Reason::ReferenceNotPermitted;
@@ -176,6 +187,9 @@ pub(crate) const REFUSED: Members = &[
     ("web_search_options", Rule::Refuse(REFERENCE)),
 ];
 
+/// Google's bodies, whose members `google` lists, message by message.
+static GOOGLE: Endpoint = Endpoint { members: &[], shape: &CHAT_SHAPE };
+
 /// `POST /v1/chat/completions`.
 pub(crate) static CHAT: Endpoint = Endpoint {
     members: &[
@@ -219,6 +233,7 @@ pub(crate) static CHAT: Endpoint = Endpoint {
         ("top_logprobs", Rule::Pass),
         ("top_p", Rule::Pass),
         ("user", Rule::Read),
+        ("user_security_context", Rule::Read),
         ("verbosity", Rule::Pass),
     ],
     shape: &CHAT_SHAPE,
@@ -351,6 +366,8 @@ pub(crate) static MESSAGES: Endpoint = Endpoint {
         ("tools", Rule::Tools),
         ("tool_choice", Rule::Pass),
         ("thinking", Rule::Pass),
+        ("anthropic_beta", Rule::Pass),
+        ("anthropic_version", Rule::Pass),
         ("cache_control", Rule::Pass),
         ("container", Rule::Refuse(REFERENCE)),
         ("context_management", Rule::Format),
@@ -376,6 +393,8 @@ pub(crate) static COUNT_TOKENS: Endpoint = Endpoint {
         ("tools", Rule::Tools),
         ("tool_choice", Rule::Pass),
         ("thinking", Rule::Pass),
+        ("anthropic_beta", Rule::Pass),
+        ("anthropic_version", Rule::Pass),
         ("cache_control", Rule::Pass),
         ("context_management", Rule::Format),
         ("mcp_servers", Rule::Off(REFERENCE)),

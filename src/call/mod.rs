@@ -7,6 +7,7 @@
 mod answer;
 mod content;
 mod fold;
+mod google;
 mod head;
 mod json;
 mod members;
@@ -72,8 +73,8 @@ impl fmt::Debug for Call {
 #[derive(Debug)]
 pub(crate) struct Reading {
     model: ClaimedModel,
-    /// Where the model's JSON string stands in the body, quotes included; `None` where only the path names it.
-    model_at: Option<Range<usize>>,
+    /// Where the body names the model, in order; nowhere where only the path does.
+    model_at: Vec<ModelPlace>,
     stream: bool,
     /// The output bound that the call names, in tokens, for one answer.
     max_output_tokens: Option<u64>,
@@ -82,6 +83,15 @@ pub(crate) struct Reading {
     prompt: Option<PromptClaim>,
     texts: Texts,
     needs: Needs,
+}
+
+/// A JSON string in the body that names the model.
+#[derive(Debug)]
+pub(crate) struct ModelPlace {
+    /// Its bytes, quotes included.
+    at: Range<usize>,
+    /// What it says before the model's name, as in Google's `models/x`.
+    before: String,
 }
 
 impl Call {
@@ -247,12 +257,17 @@ impl Call {
         if model == self.reading.model.as_str() {
             return self.body.clone();
         }
-        let Some(Range { start, end }) = self.reading.model_at.clone() else { return self.body.clone() };
-        let name = serde_json::Value::from(model).to_string();
-        let mut body = BytesMut::with_capacity(self.body.len() + name.len());
-        body.extend_from_slice(self.body.get(..start).unwrap_or_default());
-        body.extend_from_slice(name.as_bytes());
-        body.extend_from_slice(self.body.get(end..).unwrap_or_default());
+        if self.reading.model_at.is_empty() {
+            return self.body.clone();
+        }
+        let mut body = BytesMut::with_capacity(self.body.len() + model.len());
+        let mut done = 0;
+        for ModelPlace { at, before } in &self.reading.model_at {
+            body.extend_from_slice(self.body.get(done..at.start).unwrap_or_default());
+            body.extend_from_slice(serde_json::Value::from(format!("{before}{model}")).to_string().as_bytes());
+            done = at.end;
+        }
+        body.extend_from_slice(self.body.get(done..).unwrap_or_default());
         body.freeze()
     }
 }
@@ -276,7 +291,10 @@ fn judge(caller: &Caller, body: &Bytes) -> Result<Read, Unreadable> {
     head::expect_json(arrival.headers())?;
     let metadata = head::metadata(arrival.headers())?;
     let declared = head::prompt(arrival.headers())?;
-    let mut reading = reader::read(endpoint, matched.model(), route.streaming, body)?;
+    let mut reading = match google::request(route.payload) {
+        Some(request) => google::read(request, matched, body)?,
+        None => reader::read(endpoint, matched.model(), route.streaming, body)?,
+    };
     if let Some(declared) = declared {
         if reading.prompt.as_ref().is_some_and(|named| *named != declared) {
             return Err(Unreadable::new(Reason::AmbiguousRequest, "header and body name different prompts"));
