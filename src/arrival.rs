@@ -37,15 +37,10 @@ impl Arrival {
             at,
         );
         docket.dialect = match route {
-            // The one path that both vendors have.
-            Some(route)
-                if (route.dialect, route.operation) == (Dialect::OpenAi, Operation::Models)
-                    && headers.contains_key("anthropic-version") =>
-            {
-                Dialect::Anthropic
-            }
+            // The one path that three vendors have.
+            Some(route) if route.operation == Operation::Models => told_by_head(route.dialect, &headers),
             Some(route) => route.dialect,
-            None => route::likely_dialect(path),
+            None => told_by_head(route::likely_dialect(path), &headers),
         };
         docket.route = route.map(|r| r.path);
         docket.operation = route.map(|r| r.operation);
@@ -93,6 +88,15 @@ impl Arrival {
     #[must_use]
     pub fn into_docket(self) -> Box<Docket> {
         self.docket
+    }
+}
+
+/// The dialect of a path that is OpenAI's and others' too, by the field that only the other's SDKs send.
+fn told_by_head(dialect: Dialect, headers: &HeaderMap) -> Dialect {
+    match dialect {
+        Dialect::OpenAi if headers.contains_key("anthropic-version") => Dialect::Anthropic,
+        Dialect::OpenAi if headers.contains_key("x-goog-api-key") => Dialect::Gemini,
+        other => other,
     }
 }
 
@@ -146,6 +150,19 @@ mod tests {
     fn a_header_does_not_choose_the_dialect_of_a_path_that_one_vendor_has() {
         let arrival = arrival("/v1/chat/completions", &[("anthropic-version", "2023-06-01")]);
         assert_eq!(arrival.docket().dialect, Dialect::OpenAi);
+    }
+
+    #[test]
+    fn the_one_path_of_three_vendors_is_whose_sdk_asks() {
+        let dialect = |head: &[(&'static str, &'static str)]| {
+            let headers = head.iter().map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value)));
+            let clock = ManualClock::at(chrono::DateTime::UNIX_EPOCH);
+            let list = Arrival::receive(http::Method::GET, "/v1/models", None, headers.collect(), &clock);
+            list.docket().dialect
+        };
+        assert_eq!(dialect(&[]), Dialect::OpenAi);
+        assert_eq!(dialect(&[("anthropic-version", "2023-06-01")]), Dialect::Anthropic);
+        assert_eq!(dialect(&[("x-goog-api-key", "k")]), Dialect::Gemini);
     }
 
     #[test]

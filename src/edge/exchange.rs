@@ -197,7 +197,8 @@ impl Gate {
             Err(why) => return self.no_answer(sealed, why),
         };
         let (head, upstream) = answer.into_parts();
-        let framing = framing(&head.headers);
+        let call = sealed.permit().call();
+        let framing = framing(&head.headers).to_call(call.route().dialect, call.stream());
         let ends_by_closing = head.version < Version::HTTP_2 && headers::ends_by_closing(&head.headers);
         let mut shown = headers::for_client(&head.headers);
         reply::sign(&mut shown, sealed.docket(), "allow", None);
@@ -210,7 +211,8 @@ impl Gate {
         let begun = Begun {
             watch,
             status: head.status.as_u16(),
-            event_stream: framing.is_stream(),
+            streams: framing.is_stream(),
+            has_error_event: framing.has_error_event(),
             ends_by_closing,
             first_byte_after: sent.elapsed(),
             timeouts,
