@@ -93,10 +93,14 @@ impl Arrival {
 
 /// The dialect of a path that is OpenAI's and others' too, by the field that only the other's SDKs send.
 fn told_by_head(dialect: Dialect, headers: &HeaderMap) -> Dialect {
-    match dialect {
-        Dialect::OpenAi if headers.contains_key("anthropic-version") => Dialect::Anthropic,
-        Dialect::OpenAi if headers.contains_key("x-goog-api-key") => Dialect::Gemini,
-        other => other,
+    if dialect != Dialect::OpenAi {
+        dialect
+    } else if headers.contains_key("anthropic-version") {
+        Dialect::Anthropic
+    } else if headers.contains_key("x-goog-api-key") {
+        Dialect::Gemini
+    } else {
+        Dialect::OpenAi
     }
 }
 
@@ -157,7 +161,7 @@ mod tests {
         let dialect = |head: &[(&'static str, &'static str)]| {
             let headers = head.iter().map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value)));
             let clock = ManualClock::at(chrono::DateTime::UNIX_EPOCH);
-            let list = Arrival::receive(http::Method::GET, "/v1/models", None, headers.collect(), &clock);
+            let list = Arrival::receive(Method::GET, "/v1/models", None, headers.collect(), &clock);
             list.docket().dialect
         };
         assert_eq!(dialect(&[]), Dialect::OpenAi);

@@ -211,8 +211,7 @@ impl Gate {
         let begun = Begun {
             watch,
             status: head.status.as_u16(),
-            streams: framing.is_stream(),
-            has_error_event: framing.has_error_event(),
+            framing,
             ends_by_closing,
             first_byte_after: sent.elapsed(),
             timeouts,

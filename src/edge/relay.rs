@@ -22,7 +22,7 @@ use super::body::Share;
 use super::reply;
 use crate::audit::{End, Outcome, Sealed};
 use crate::breaker::Health;
-use crate::call::Watch;
+use crate::call::{Framing, Watch};
 use crate::config::bootstrap::Timeouts;
 use crate::reason::Reason;
 
@@ -44,8 +44,7 @@ pub(super) struct Relay {
     fresh: bool,
     /// What is left of a body of known length.
     left: Option<u64>,
-    streams: bool,
-    has_error_event: bool,
+    framing: Framing,
     /// A break that is told with the next poll, once hyper had its turn to write what went before.
     broken: Option<Cut>,
     done: bool,
@@ -107,10 +106,7 @@ pub(super) struct Begun {
     pub(super) sealed: Sealed,
     pub(super) watch: Watch,
     pub(super) status: u16,
-    /// What comes first leaves before the rest has come.
-    pub(super) streams: bool,
-    /// The dialect's error event may end it.
-    pub(super) has_error_event: bool,
+    pub(super) framing: Framing,
     /// Neither a length nor a transfer coding (RFC 9112 section 6.3, case 8).
     pub(super) ends_by_closing: bool,
     pub(super) first_byte_after: Duration,
@@ -143,8 +139,7 @@ impl Relay {
             turns: 0,
             fresh: false,
             left,
-            streams: begun.streams,
-            has_error_event: begun.has_error_event,
+            framing: begun.framing,
             broken: None,
             done: false,
         };
@@ -202,7 +197,7 @@ impl Relay {
         let event = self
             .open
             .as_ref()
-            .filter(|_| self.has_error_event)
+            .filter(|_| self.framing.has_error_event())
             .map(|open| reply::refusal_event(open.sealed.docket(), cut.reason()));
         self.settle(End::Failed, false);
         let Some(event) = event else { return Some(Err(cut)) };
@@ -212,7 +207,8 @@ impl Relay {
 
     /// The upstream came to its end. A stream that ends by closing is over only with its dialect's last event.
     fn finish(&mut self) -> Option<Result<Frame<Bytes>, Cut>> {
-        let unfinished = |open: &Open| self.streams && open.ends_by_closing && !open.watch.seen(true).finished;
+        let unfinished =
+            |open: &Open| self.framing.is_stream() && open.ends_by_closing && !open.watch.seen(true).finished;
         if self.open.as_deref().is_some_and(unfinished) {
             return self.cut(Cut::Broken);
         }
@@ -228,7 +224,7 @@ impl Relay {
 
     /// Whether bytes may leave before the body's end is seen.
     const fn may_run_ahead(&self) -> bool {
-        self.streams || self.left.is_some()
+        self.framing.is_stream() || self.left.is_some()
     }
 }
 
@@ -283,7 +279,7 @@ impl Body for Relay {
                         return Poll::Ready(this.finish());
                     }
                 }
-                Poll::Ready(Some(Err(cut))) if this.has_error_event => return Poll::Ready(this.cut(cut)),
+                Poll::Ready(Some(Err(cut))) if this.framing.has_error_event() => return Poll::Ready(this.cut(cut)),
                 Poll::Ready(Some(Err(cut))) => {
                     // At once, hyper would drop the connection with the head still unwritten, and the client could not
                     // tell a cut answer from a gate that is gone.

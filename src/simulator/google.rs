@@ -94,20 +94,22 @@ fn call(ask: &Ask<'_>, name: &str) -> Value {
 }
 
 fn piece(ask: &Ask<'_>, part: &Value, last: bool) -> Value {
-    let mut candidate = json!({"content": {"role": "model", "parts": [part]}, "index": 0});
+    let content = json!({"role": "model", "parts": [part]});
     let (input, output) = (ask.input_tokens(), ask.output_tokens());
-    let mut usage = json!({"promptTokenCount": input, "totalTokenCount": input + output});
-    if last {
-        candidate["finishReason"] = json!(if ask.cut_short() { "MAX_TOKENS" } else { "STOP" });
-        usage["candidatesTokenCount"] = json!(output);
+    let (candidate, usage) = if last {
+        let finish = if ask.cut_short() { "MAX_TOKENS" } else { "STOP" };
+        (
+            json!({"content": content, "index": 0, "finishReason": finish}),
+            json!({"promptTokenCount": input, "candidatesTokenCount": output, "totalTokenCount": input + output}),
+        )
+    } else {
+        (json!({"content": content, "index": 0}), json!({"promptTokenCount": input, "totalTokenCount": input}))
+    };
+    let id = format!("sim{}", ask.number);
+    if ask.orders.no_usage {
+        return json!({"candidates": [candidate], "modelVersion": ask.model, "responseId": id});
     }
-    let mut piece = json!({
-        "candidates": [candidate], "modelVersion": ask.model, "responseId": format!("sim{}", ask.number),
-    });
-    if !ask.orders.no_usage {
-        piece["usageMetadata"] = usage;
-    }
-    piece
+    json!({"candidates": [candidate], "usageMetadata": usage, "modelVersion": ask.model, "responseId": id})
 }
 
 fn count_tokens(ask: &Ask<'_>) -> Answer {

@@ -5,6 +5,7 @@
 use super::super::json::{Document, Value};
 use super::super::sse::LARGEST_EVENT;
 use super::Tally;
+use super::whole::Place;
 
 impl Tally {
     /// Takes one piece in. A candidate's reason to finish, or a prompt that is blocked, is the stream's end.
@@ -28,8 +29,7 @@ impl Tally {
 #[derive(Default)]
 pub(super) struct Elements {
     depth: u32,
-    in_string: bool,
-    escaped: bool,
+    place: Place,
     /// The element that has begun, unless it is too large to look into.
     element: Vec<u8>,
     too_large: bool,
@@ -50,7 +50,7 @@ impl Elements {
         let mut from = 0;
         for (at, byte) in chunk.iter().enumerate() {
             let ends = self.step(*byte);
-            if self.depth == 1 && !self.in_string && matches!(byte, b'[') {
+            if self.depth == 1 && self.place == Place::Outside && *byte == b'[' {
                 from = at + 1;
             }
             if ends {
@@ -72,25 +72,18 @@ impl Elements {
     }
 
     /// Follows a byte; answers whether it ends an element. Only objects are elements of this list.
-    fn step(&mut self, byte: u8) -> bool {
-        if self.in_string {
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' => self.escaped = true,
-                b'"' => self.in_string = false,
-                _ => {}
-            }
-            return false;
-        }
-        match byte {
-            b'"' => self.in_string = true,
-            b'[' | b'{' => self.depth = self.depth.saturating_add(1),
-            b']' | b'}' => {
+    const fn step(&mut self, byte: u8) -> bool {
+        match (self.place, byte) {
+            (Place::InString, b'\\') => self.place = Place::AfterBackslash,
+            (Place::InString, b'"') => self.place = Place::Outside,
+            (Place::AfterBackslash, _) | (Place::Outside, b'"') => self.place = Place::InString,
+            (Place::Outside, b'[' | b'{') => self.depth = self.depth.saturating_add(1),
+            (Place::Outside, b']' | b'}') => {
                 self.depth = self.depth.saturating_sub(1);
                 self.ended |= self.depth == 0;
                 return self.depth == 1;
             }
-            _ => {}
+            (Place::InString | Place::Outside, _) => {}
         }
         false
     }

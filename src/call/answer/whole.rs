@@ -9,8 +9,9 @@ use memchr::memchr2;
 const LONGEST_USAGE: usize = 16 * 1024;
 
 /// Where a byte stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Place {
+    #[default]
     Outside,
     InString,
     AfterBackslash,

@@ -100,10 +100,7 @@ impl Reader<'_> {
             return Err(fault(Reason::MalformedRequest, "no object where one is due", value));
         }
         let fields = message.fields();
-        let source = match message {
-            Message::Content => role(value)?,
-            other => other.speaker().unwrap_or(source),
-        };
+        let source = if message == Message::Content { role(value)? } else { message.speaker().unwrap_or(source) };
         let mut seen = 0_u64;
         for (name, value) in value.members() {
             let key = name.text();
@@ -135,13 +132,11 @@ impl Reader<'_> {
             Field::Model => self.model(value)?,
             Field::One(message) => self.object(message, source, value)?,
             Field::Many(message) => self.many(message, source, value)?,
-            // What it says was read ahead of the others; an instruction's says nothing.
-            Field::Role if value.is_text() => self.walk().label(beside, value),
-            Field::Role => return Err(bad(known, "no text")),
-            Field::Text if value.is_text() => self.texts.add(source, value),
-            Field::Text => return Err(bad(known, "no text")),
+            Field::Role | Field::Text if !value.is_text() => return Err(bad(known, "no text")),
+            Field::Text => self.texts.add(source, value),
             Field::Word if value.is_container() => return Err(bad(known, "neither a word nor a number")),
-            Field::Word => self.walk().label(beside, value),
+            // What a role says was read ahead of the others; an instruction's says nothing.
+            Field::Role | Field::Word => self.walk().label(beside, value),
             Field::Settings => self.settings(beside, name, value)?,
             Field::Free => self.texts.add(beside, value),
             Field::Base64 if value.is_text() => self.walk().blob(beside, name, value)?,
@@ -202,7 +197,9 @@ impl Reader<'_> {
 
     /// Reads settings: nothing in them may steer, and no member may stand there in two spellings.
     fn settings(&mut self, source: Source, name: Name<'_>, value: Value<'_>) -> Result<(), Unreadable> {
-        if value.is_text() && value.range().len() > LONGEST_WORD {
+        // Prose has a colon sooner or later, base64 never.
+        let may_be_media = |text: &str| text.len() > LONGEST_WORD && !text.contains(':');
+        if value.text().is_some_and(|text| may_be_media(&text)) {
             return self.walk().blob(source, name, value);
         }
         value.elements().try_for_each(|element| self.settings(source, name, element))?;
@@ -234,7 +231,7 @@ impl Reader<'_> {
     }
 }
 
-/// A string in settings that is longer may be media, such as the sample of a voice.
+/// A string in settings that is longer, in bytes, may be media, such as the sample of a voice.
 const LONGEST_WORD: usize = 128;
 
 /// Who speaks in a `Content`; the user where it does not say.

@@ -59,9 +59,9 @@ fn table() -> String {
                 .fields()
                 .iter()
                 .filter(|(_, field)| column(*field) == due)
-                .map(|(name, field)| match field {
-                    Field::Refuse(Reason::ReferenceNotPermitted) => format!("`{name}` (reference)"),
-                    _ => format!("`{name}`"),
+                .map(|(name, field)| {
+                    let is_reference = *field == Field::Refuse(Reason::ReferenceNotPermitted);
+                    format!("`{name}`{}", if is_reference { " (reference)" } else { "" })
                 })
                 .collect();
             write!(table, " {} |", if names.is_empty() { "–".to_owned() } else { names.join(", ") }).expect("memory");
@@ -152,6 +152,19 @@ fn a_pinned_model_is_written_wherever_the_body_names_it() {
     let call = Call::for_tests(VERTEX, &[], &format!(r#"{{"model":"{vertex}","contents":[]}}"#));
     let sent = r#"{"model":"projects/p-1/locations/global/publishers/google/models/pin","contents":[]}"#;
     assert_eq!(call.body_for("pin"), Bytes::from_static(sent.as_bytes()));
+}
+
+#[test]
+fn prose_in_settings_is_text_and_a_voice_sample_is_none() {
+    let style = "Speak slowly: as if to somebody who takes notes. ".repeat(5);
+    let sample = "QUJD".repeat(100);
+    let body = format!(
+        r#"{{"contents":[{{"parts":[{{"text":"x","speechMetadata":{{"style":"{style}"}}}}]}}],"generationConfig":{{"speechConfig":
+        {{"voiceConfig":{{"replicatedVoiceConfig":{{"mimeType":"audio/wav","voiceSampleAudio":"{sample}"}}}}}}}}}}"#
+    );
+    let call = Call::for_tests(PATH, &[], &body);
+    let texts: Vec<&str> = call.texts().map(|(_, text)| text).filter(|text| text.len() > 20).collect();
+    assert_eq!(texts, [style.as_str()]);
 }
 
 #[test]
