@@ -8,6 +8,7 @@
 pub(crate) mod messages;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::content::{Shape, Walk, governed_setting, is_data_url};
 use super::json::{Document, Kind, Name, Value};
@@ -203,10 +204,10 @@ impl Reader<'_> {
             return self.walk().blob(source, name, value);
         }
         value.elements().try_for_each(|element| self.settings(source, name, element))?;
-        for (index, (name, inner)) in value.members().enumerate() {
+        let mut seen = HashSet::new();
+        for (name, inner) in value.members() {
             let key = name.text();
-            let twin = |(other, _): (Name<'_>, Value<'_>)| squeezed(&other.text()) == squeezed(&key);
-            if value.members().take(index).any(twin) {
+            if !seen.insert(squeezed(&key)) {
                 return Err(ambiguous(name));
             }
             if inner.is_null() {

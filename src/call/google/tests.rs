@@ -168,6 +168,14 @@ fn prose_in_settings_is_text_and_a_voice_sample_is_none() {
 }
 
 #[test]
+fn settings_of_very_many_members_are_read_in_one_pass() {
+    let many: Vec<String> = (0..100_000).map(|n| format!(r#""a{n}":1"#)).collect();
+    let body = format!(r#"{{"contents":[],"toolConfig":{{{}}}}}"#, many.join(","));
+    // Comparing each with each would take hours.
+    assert_eq!(Call::for_tests(PATH, &[], &body).texts().count(), 0);
+}
+
+#[test]
 fn an_uploaded_file_is_stored_and_any_other_place_is_fetched() {
     let needs = |place: &str| {
         let body = format!(r#"{{"contents":[{{"parts":[{{"fileData":{{"fileUri":"{place}"}}}}]}}]}}"#);
