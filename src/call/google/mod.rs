@@ -215,8 +215,14 @@ impl Reader<'_> {
             }
             let key = snake(&key);
             let is_address = inner.text().is_some_and(|text| !is_data_url(&text));
-            if let Some(reason) = governed_setting(&key, is_address) {
+            let reason = governed_setting(&key, is_address)
+                .or_else(|| names_a_place(&key).then_some(Reason::ReferenceNotPermitted));
+            if let Some(reason) = reason {
                 return Err(Unreadable::at(reason, "setting that is not governed", name.offset()));
+            }
+            // A voice of one's own is a resource; the vendor's have plain names.
+            if key == "voice" && inner.text().is_some_and(|text| text.contains('/')) {
+                self.needs.store(name.offset());
             }
             self.walk().label(source, name.value());
             if matches!(key.as_ref(), "schema" | "json_schema") {
@@ -270,6 +276,11 @@ fn snake(name: &str) -> Cow<'_, str> {
 /// A name as the laxest parser compares it: folded, and without the marks that part words.
 fn squeezed(name: &str) -> String {
     fold::fold(name).replace(['_', '-'], "")
+}
+
+/// Whether a setting of this name says where something is: `gcs_uri`, `output_urls` and the like.
+fn names_a_place(name: &str) -> bool {
+    ["_uri", "_uris", "_url", "_urls"].iter().any(|ending| name.ends_with(ending))
 }
 
 /// A file that was uploaded to the Gemini API, which keeps it.
