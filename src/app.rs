@@ -23,7 +23,7 @@ use crate::config::bootstrap::{Address, Config};
 use crate::config::fault::Faults;
 use crate::edge::{Admin, BadTls, BadUpstream, Bound, Certificates, Drain, Gate, Upstreams, serve, serve_admin};
 use crate::governance::registry::{Reload, Settings, Watcher};
-use crate::governance::{Registry, Snapshot};
+use crate::governance::{Places, Registry, Snapshot};
 use crate::id::Digest;
 use crate::pipeline::{Pipeline, Stages};
 use crate::quota::Quota;
@@ -125,7 +125,12 @@ impl App {
         let pipeline = Pipeline {
             clock: Arc::clone(&clock),
             registry: Arc::clone(&registry),
-            stages: Stages { quota, scanner: Scanner::new()?, breakers: Breakers::new(Arc::clone(&clock), breakers) },
+            stages: Stages {
+                places: Places::of(&config.upstreams),
+                quota,
+                scanner: Scanner::new()?,
+                breakers: Breakers::new(Arc::clone(&clock), breakers),
+            },
         };
         let drain = Drain::default();
         let gate = Arc::new(Gate::new(pipeline, audit, upstreams, metrics, config.limits, drain.tasks.clone()));

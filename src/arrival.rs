@@ -25,13 +25,14 @@ impl Arrival {
     pub fn receive(method: Method, path: &str, query: Option<&str>, headers: HeaderMap, clock: &dyn Clock) -> Self {
         let at = clock.utc();
         let (mut request_id, mut correlation, mut trace) = (Field::Absent, Field::Absent, Field::Absent);
-        let mut has_version = false;
+        let (mut has_version, mut has_google_key) = (false, false);
         for (name, value) in &headers {
             match name.as_str() {
                 "x-request-id" => request_id.see(value),
                 "x-correlation-id" => correlation.see(value),
                 "traceparent" => trace.see(value),
                 "anthropic-version" => has_version = true,
+                "x-goog-api-key" => has_google_key = true,
                 _ => {}
             }
         }
@@ -43,10 +44,12 @@ impl Arrival {
         let route = matched.as_ref().map(Matched::route);
         let mut docket = Docket::open(request_id, correlation, method, clock.moment(), at);
         docket.dialect = match route {
-            // The one path that both vendors have.
-            Some(route) if route.operation == Operation::Models && has_version => Dialect::Anthropic,
+            // The one path that three vendors have.
+            Some(route) if route.operation == Operation::Models => {
+                told_by_head(route.dialect, has_version, has_google_key)
+            }
             Some(route) => route.dialect,
-            None => route::likely_dialect(path),
+            None => told_by_head(route::likely_dialect(path), has_version, has_google_key),
         };
         docket.route = route.map(|r| r.path);
         docket.operation = route.map(|r| r.operation);
@@ -127,6 +130,15 @@ impl<'h> Field<'h> {
     }
 }
 
+/// The dialect of a path that is OpenAI's and others' too, by the field that only the other's SDKs send.
+const fn told_by_head(dialect: Dialect, has_version: bool, has_google_key: bool) -> Dialect {
+    match dialect {
+        Dialect::OpenAi if has_version => Dialect::Anthropic,
+        Dialect::OpenAi if has_google_key => Dialect::Gemini,
+        _ => dialect,
+    }
+}
+
 /// A name that the client gave, if there is exactly one, and it is short.
 fn own_name(field: Field<'_>) -> Option<&str> {
     field.one().and_then(|value| value.to_str().ok()).filter(|text| text.len() <= 64)
@@ -168,6 +180,19 @@ mod tests {
     fn a_header_does_not_choose_the_dialect_of_a_path_that_one_vendor_has() {
         let arrival = arrival("/v1/chat/completions", &[("anthropic-version", "2023-06-01")]);
         assert_eq!(arrival.docket().dialect, Dialect::OpenAi);
+    }
+
+    #[test]
+    fn the_one_path_of_three_vendors_is_whose_sdk_asks() {
+        let dialect = |head: &[(&'static str, &'static str)]| {
+            let headers = head.iter().map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value)));
+            let clock = ManualClock::at(chrono::DateTime::UNIX_EPOCH);
+            let list = Arrival::receive(Method::GET, "/v1/models", None, headers.collect(), &clock);
+            list.docket().dialect
+        };
+        assert_eq!(dialect(&[]), Dialect::OpenAi);
+        assert_eq!(dialect(&[("anthropic-version", "2023-06-01")]), Dialect::Anthropic);
+        assert_eq!(dialect(&[("x-goog-api-key", "k")]), Dialect::Gemini);
     }
 
     #[test]

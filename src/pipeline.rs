@@ -16,7 +16,7 @@ use crate::breaker::{Breakers, Passage};
 use crate::call::Call;
 use crate::clock::SharedClock;
 use crate::docket::{CheckVerdict, Docket, Refuses, Stopped};
-use crate::governance::{self, Registry, Snapshot};
+use crate::governance::{self, Places, Registry, Snapshot};
 use crate::identity::{self, Caller};
 use crate::quota::{Quota, Slot};
 use crate::risk::{self, Scanner};
@@ -37,6 +37,8 @@ pub struct Pipeline {
 /// The stages that keep state of their own.
 #[derive(Debug)]
 pub struct Stages {
+    /// Where, for upstreams that serve one place only.
+    pub places: Places,
     /// How much.
     pub quota: Arc<Quota>,
     /// How risky.
@@ -137,7 +139,9 @@ impl Stages {
         body: Bytes,
     ) -> Result<Passage, Stopped<Refusal>> {
         let call = Call::read(caller, body).map_err(|stopped| self.charged(joined(stopped)))?;
-        let permit = governance::decide(snapshot, call).map_err(|stopped| self.charged(joined(stopped)))?;
+        let permit = governance::decide(snapshot, call)
+            .and_then(|permit| self.places.keep(permit))
+            .map_err(|stopped| self.charged(joined(stopped)))?;
         let grant = self.quota.take(permit, slot).map_err(joined)?;
         let assessment = risk::assess(&self.scanner, grant).map_err(joined)?;
         self.breakers.enter(assessment).map_err(joined)

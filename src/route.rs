@@ -79,6 +79,16 @@ pub enum Payload {
     Batch,
     /// Anthropic `CreateMessageBatchParams`.
     MessageBatches,
+    /// Google `GenerateContentRequest`.
+    GenerateContent,
+    /// Google `CountTokensRequest`, of the Gemini API and of Vertex AI.
+    CountContentTokens,
+    /// Google `EmbedContentRequest`.
+    EmbedContent,
+    /// Google `BatchEmbedContentsRequest`.
+    BatchEmbedContents,
+    /// Vertex AI `PredictRequest` to an embedding model.
+    Predict,
     /// Nothing, or one of the gate's own.
     Own,
 }
@@ -165,7 +175,6 @@ impl Route {
         Self { streaming, ..self }
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "no row needs one yet"))]
     const fn query(self, query: &'static [Parameter]) -> Self {
         Self { query, ..self }
     }
@@ -333,6 +342,8 @@ pub fn likely_dialect(path: &str) -> Dialect {
         ("/v1beta/", Dialect::Gemini),
         ("/v1/projects/", Dialect::Gemini),
         ("/v1beta1/projects/", Dialect::Gemini),
+        ("/v1/publishers/", Dialect::Gemini),
+        ("/v1beta1/publishers/", Dialect::Gemini),
         ("/openai/", Dialect::Azure),
         ("/model/", Dialect::Bedrock),
         ("/v2/", Dialect::Cohere),

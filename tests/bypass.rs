@@ -41,7 +41,7 @@ const ANSWER: &[u8] =
 {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"total_tokens\":3}}\n";
 
 /// The only fields an upstream may be sent.
-const SENT: [&str; 11] = [
+const SENT: [&str; 13] = [
     "host",
     "accept",
     "user-agent",
@@ -52,6 +52,8 @@ const SENT: [&str; 11] = [
     "accept-encoding",
     "authorization",
     "x-api-key",
+    "api-key",
+    "x-goog-api-key",
     "content-length",
 ];
 
@@ -98,6 +100,8 @@ struct Case {
     #[serde(default)]
     once: bool,
     sent: Option<String>,
+    /// The target that the upstream must be asked for, where it is not the one that was asked.
+    target: Option<String>,
     #[serde(default)]
     lacks: Vec<String>,
 }
@@ -250,6 +254,11 @@ fn flaw_of_forwarded(case: &Case, sent: &[u8]) -> Option<String> {
     }
     if !head.contains(UPSTREAM_KEY) || head.contains("pcl_") {
         return Some("not the upstream's credential".to_owned());
+    }
+    let asked = case.target.as_deref().or_else(|| case.to.as_deref()?.split_once(' ').map(|(_, target)| target));
+    let line = sent.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    if asked.is_some_and(|asked| String::from_utf8_lossy(line) != format!("POST {asked} HTTP/1.1")) {
+        return Some(format!("asked for `{}`", String::from_utf8_lossy(line)));
     }
     if let Some(found) = case.lacks.iter().find(|lacks| head.contains(&lacks.to_lowercase())) {
         return Some(format!("`{found}` went upstream"));

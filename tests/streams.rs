@@ -120,6 +120,37 @@ async fn streams_are_settled_with_what_their_provider_counted() {
 }
 
 #[tokio::test]
+async fn googles_and_azures_answers_are_settled_in_every_framing() {
+    let site = Site::open().await;
+    let order = "sim:usage_in=1000,usage_out=77";
+    let google = json!({"contents": [{"parts": [{"text": "hi"}]}], "labels": {"user": order}});
+    let azure = json!({"messages": [], "stream": true, "user": order, "stream_options": {"include_usage": true}});
+    let claude = json!({"max_tokens": 9, "stream": true, "messages": [], "metadata": {"user_id": order}});
+    let at_vertex = "/v1/projects/p-1/locations/global/publishers";
+    let calls = [
+        ("/v1beta/models/gemini-2.5-flash:generateContent".to_owned(), &google, "application/json"),
+        ("/v1beta/models/gemini-2.5-flash:streamGenerateContent".to_owned(), &google, "application/json"),
+        ("/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse".to_owned(), &google, "text/event-stream"),
+        (format!("{at_vertex}/google/models/gemini-2.5-flash:streamGenerateContent"), &google, "application/json"),
+        (format!("{at_vertex}/anthropic/models/claude-sonnet-4-5:streamRawPredict"), &claude, "text/event-stream"),
+        ("/openai/deployments/gpt-4o-mini/chat/completions?api-version=x".to_owned(), &azure, "text/event-stream"),
+    ];
+    let count = calls.len();
+    for (path, body, kind) in calls {
+        let answer = site.post(ACME, &path, body).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("content-type").split(';').next()),
+            (200, Some(kind)),
+            "{path}"
+        );
+    }
+    for outcome in outcomes(&site, count).await {
+        let expected = json!({"input": 1000, "output": 77, "cached": 0, "reasoning": 0, "estimated": false});
+        assert_eq!((&outcome["data"]["usage"], &outcome["data"]["end"]), (&expected, &json!("complete")), "{outcome}");
+    }
+}
+
+#[tokio::test]
 async fn what_no_provider_counted_is_marked_as_an_estimate() {
     let site = Site::open().await;
     let user = "sim:no_usage,chunks=30";

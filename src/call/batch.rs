@@ -128,7 +128,7 @@ fn request(element: Value<'_>) -> Result<Reading, Unreadable> {
 fn envelope() -> Reading {
     Reading {
         model: ClaimedModel::new(String::new()),
-        model_at: None,
+        model_at: Vec::new(),
         stream: false,
         max_output_tokens: None,
         choices: 1,

@@ -299,7 +299,7 @@ impl Walk<'_> {
 
     /// Passes over base64 media, alone or as a `data:` URL; what is not base64 is text, and an address is refused: some
     /// servers fetch what they expect as media.
-    fn blob(&mut self, source: Source, name: Name<'_>, value: Value<'_>) -> Result<(), Unreadable> {
+    pub(super) fn blob(&mut self, source: Source, name: Name<'_>, value: Value<'_>) -> Result<(), Unreadable> {
         let text = value.text().unwrap_or_default();
         if text.contains(':') && !is_data_url(&text) {
             return Err(reference(name));
@@ -315,6 +315,26 @@ impl Walk<'_> {
 pub(crate) fn is_media(text: &str) -> bool {
     let payload = text.split_once(";base64,").map_or(text, |(_, payload)| payload);
     payload.len() >= SHORTEST_MEDIA && is_base64(payload.as_bytes())
+}
+
+/// Why a setting of this name is refused in every dialect, whatever it says; `is_address` where it is a text that is no
+/// inline data.
+pub(super) fn governed_setting(name: &str, is_address: bool) -> Option<Reason> {
+    match sense(name) {
+        Sense::Reference | Sense::Server => Some(Reason::ReferenceNotPermitted),
+        Sense::Place => is_address.then_some(Reason::ReferenceNotPermitted),
+        Sense::Steering => Some(Reason::UnsupportedParameter),
+        Sense::Label
+        | Sense::Text
+        | Sense::Parts
+        | Sense::LooseParts
+        | Sense::Free
+        | Sense::Blob
+        | Sense::Origin
+        | Sense::Audio
+        | Sense::Media
+        | Sense::Unknown => None,
+    }
 }
 
 pub(crate) fn is_data_url(text: &str) -> bool {

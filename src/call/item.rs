@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use super::batch::Line;
 use super::needs::Needs;
 use super::prompt::PromptClaim;
-use super::{Call, Reading};
+use super::{Call, ModelPlace, Reading};
 use crate::id::ClaimedModel;
 use crate::speech::{Operation, Source};
 
@@ -73,20 +73,24 @@ impl Call {
         let mut kept = 0;
         let is_field = self.boundary.is_some() && self.lines.is_empty();
         for (item, name) in self.items().zip(names) {
-            let Some(at) = item.reading().model_at.clone().filter(|_| name != item.model().as_str()) else { continue };
-            let (start, end) = (at.start + item.offset(), at.end + item.offset());
-            if body.is_empty() {
-                body.reserve(self.body.len() + name.len());
+            if name == item.model().as_str() {
+                continue;
             }
-            body.extend_from_slice(self.body.get(kept..start)?);
-            if is_field {
-                // In a form the name stands bare, so it may not look like the form's own lines.
-                let plain = !name.starts_with('-') && !name.contains(['\r', '\n']);
-                body.extend_from_slice(Some(name).filter(|_| plain)?.as_bytes());
-            } else {
-                body.extend_from_slice(serde_json::Value::from(name).to_string().as_bytes());
+            for ModelPlace { at, before } in &item.reading().model_at {
+                let (start, end) = (at.start + item.offset(), at.end + item.offset());
+                if body.is_empty() {
+                    body.reserve(self.body.len() + name.len());
+                }
+                body.extend_from_slice(self.body.get(kept..start)?);
+                if is_field {
+                    // In a form the name stands bare, so it may not look like the form's own lines.
+                    let plain = !name.starts_with('-') && !name.contains(['\r', '\n']);
+                    body.extend_from_slice(Some(name).filter(|_| plain)?.as_bytes());
+                } else {
+                    body.extend_from_slice(serde_json::Value::from(format!("{before}{name}")).to_string().as_bytes());
+                }
+                kept = end;
             }
-            kept = end;
         }
         if kept == 0 {
             return Some(self.body.clone());

@@ -145,6 +145,11 @@ impl Endpoint {
             Payload::File => Some(&media::FILES),
             Payload::Batch => Some(&media::BATCHES),
             Payload::MessageBatches => Some(&media::MESSAGE_BATCHES),
+            Payload::GenerateContent
+            | Payload::CountContentTokens
+            | Payload::EmbedContent
+            | Payload::BatchEmbedContents
+            | Payload::Predict => Some(&GOOGLE),
             Payload::Own => None,
         }
     }
@@ -158,6 +163,12 @@ impl Endpoint {
     pub(crate) fn rule(&self, name: &str) -> Option<Rule> {
         self.members.iter().chain(REFUSED).find(|(known, _)| *known == name).map(|(_, rule)| *rule)
     }
+}
+
+/// Why a member of this name is refused at every endpoint that does not itself list it.
+pub(crate) fn refused_everywhere(name: &str) -> Option<Reason> {
+    let (_, rule) = REFUSED.iter().find(|(known, _)| *known == name)?;
+    if let Rule::Refuse(reason) = rule { Some(*reason) } else { None }
 }
 
 const REFERENCE: Reason = Reason::ReferenceNotPermitted;
@@ -223,6 +234,9 @@ pub(crate) const REFUSED: Members = &[
     ("web_search_options", Rule::Refuse(REFERENCE)),
 ];
 
+/// Google's bodies, whose members `google` lists, message by message.
+static GOOGLE: Endpoint = Endpoint { members: &[], shape: &CHAT_SHAPE };
+
 /// `POST /v1/chat/completions`.
 pub(crate) static CHAT: Endpoint = Endpoint {
     members: &[
@@ -266,6 +280,7 @@ pub(crate) static CHAT: Endpoint = Endpoint {
         ("top_logprobs", Rule::Pass),
         ("top_p", Rule::Pass),
         ("user", Rule::Read),
+        ("user_security_context", Rule::Read),
         ("verbosity", Rule::Pass),
     ],
     shape: &CHAT_SHAPE,
@@ -417,6 +432,8 @@ pub(crate) static MESSAGES: Endpoint = Endpoint {
         ("tools", Rule::Tools),
         ("tool_choice", Rule::Pass),
         ("thinking", Rule::Pass),
+        ("anthropic_beta", Rule::Pass),
+        ("anthropic_version", Rule::Pass),
         ("cache_control", Rule::Pass),
         ("container", Rule::Stored),
         ("context_management", Rule::Format),
@@ -442,6 +459,8 @@ pub(crate) static COUNT_TOKENS: Endpoint = Endpoint {
         ("tools", Rule::Tools),
         ("tool_choice", Rule::Pass),
         ("thinking", Rule::Pass),
+        ("anthropic_beta", Rule::Pass),
+        ("anthropic_version", Rule::Pass),
         ("cache_control", Rule::Pass),
         ("context_management", Rule::Format),
         ("mcp_servers", Rule::Servers),

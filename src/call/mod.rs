@@ -11,6 +11,7 @@ mod batch;
 mod content;
 mod fold;
 mod form;
+mod google;
 mod head;
 mod item;
 mod json;
@@ -85,8 +86,8 @@ impl fmt::Debug for Call {
 #[derive(Debug)]
 pub(crate) struct Reading {
     model: ClaimedModel,
-    /// Where the model's JSON string stands in the body, quotes included; `None` where only the path names it.
-    model_at: Option<Range<usize>>,
+    /// Where the body names the model, in order; nowhere where only the path does.
+    model_at: Vec<ModelPlace>,
     stream: bool,
     /// The output bound that the call names, in tokens, for one answer.
     max_output_tokens: Option<u64>,
@@ -97,6 +98,15 @@ pub(crate) struct Reading {
     needs: Needs,
     /// What the calls of a stored file ask for that is to be run as a batch.
     batch_of: Option<Operation>,
+}
+
+/// A JSON string in the body that names the model.
+#[derive(Debug)]
+pub(crate) struct ModelPlace {
+    /// Its bytes, quotes included.
+    at: Range<usize>,
+    /// What it says before the model's name, as in Google's `models/x`.
+    before: String,
 }
 
 impl Call {
@@ -314,6 +324,9 @@ fn judge(caller: &Caller, body: &Bytes) -> Result<Read, Unreadable> {
             (filled.reading, lines.unwrap_or_default())
         }
         None if route.payload == Payload::MessageBatches => batch::requests(endpoint, body)?,
+        None if let Some(request) = google::request(route.payload) => {
+            (google::read(request, matched, body)?, Vec::new())
+        }
         None => (reader::read(endpoint, matched.model(), route.streaming, body)?, Vec::new()),
     };
     if let Some(declared) = declared {

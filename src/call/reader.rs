@@ -12,7 +12,7 @@ use super::members::{Endpoint, Rule};
 use super::needs::Needs;
 use super::prompt::PromptClaim;
 use super::texts::Texts;
-use super::{Reading, Unreadable};
+use super::{ModelPlace, Reading, Unreadable};
 use crate::id::ClaimedModel;
 use crate::reason::Reason;
 use crate::route::Streaming;
@@ -160,7 +160,7 @@ impl<'d> Found<'d> {
         };
         Ok(Reading {
             model,
-            model_at,
+            model_at: model_at.map(|at| ModelPlace { at, before: String::new() }).into_iter().collect(),
             stream,
             max_output_tokens: self.bound,
             choices: self.choices.max(1).saturating_mul(self.inputs.max(1)),

@@ -1,7 +1,7 @@
 //! Tokens as providers report them, in one shape.
 //!
 //! Sources: OpenAI API reference, `CompletionUsage`, `ResponseUsage` and embeddings' `usage`; Anthropic API reference,
-//! `Usage` and `MessageDeltaUsage`.
+//! `Usage` and `MessageDeltaUsage`; Gemini API reference, `UsageMetadata`, and Vertex AI's of the same name.
 
 use super::json::Value;
 use crate::speech::Dialect;
@@ -51,6 +51,18 @@ impl Counts {
             .reasoning
             .max(detail("completion_tokens_details", "reasoning_tokens"))
             .max(detail("output_tokens_details", "reasoning_tokens"));
+    }
+
+    /// Takes one of Google's reports in: what a tool brought is input, what was thought is output.
+    pub(crate) fn take_google(&mut self, report: Value<'_>) {
+        let count = |name: &str| report.member(name).and_then(Value::whole::<u64>);
+        let both = |one: Option<u64>, other: Option<u64>| {
+            one.or(other).map(|_| one.unwrap_or_default().saturating_add(other.unwrap_or_default()))
+        };
+        self.input = self.input.max(both(count("promptTokenCount"), count("toolUsePromptTokenCount")));
+        self.output = self.output.max(both(count("candidatesTokenCount"), count("thoughtsTokenCount")));
+        self.cached = self.cached.max(count("cachedContentTokenCount"));
+        self.reasoning = self.reasoning.max(count("thoughtsTokenCount"));
     }
 
     /// The sum of the reports, if there was one with a figure that counts.

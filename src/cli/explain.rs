@@ -19,7 +19,7 @@ use crate::breaker::Breakers;
 use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::config::bootstrap::Config;
 use crate::docket::{Docket, Refuses, Role};
-use crate::governance::{Registry, Snapshot};
+use crate::governance::{Places, Registry, Snapshot};
 use crate::id::{Digest, KeyId, TenantId};
 use crate::identity::{self, KeyRecord, Keyring};
 use crate::pipeline::{Stages, place};
@@ -117,7 +117,12 @@ impl Explain {
         let quota = Arc::new(Quota::new(Arc::clone(clock)));
         quota.apply(snapshot.tenants().map(|tenant| (&tenant.file.tenant, &tenant.limits)));
         let breakers = config.upstreams.iter().map(|(name, upstream)| (name.clone(), upstream.breaker));
-        let stages = Stages { quota, scanner: Scanner::new()?, breakers: Breakers::new(Arc::clone(clock), breakers) };
+        let stages = Stages {
+            places: Places::of(&config.upstreams),
+            quota,
+            scanner: Scanner::new()?,
+            breakers: Breakers::new(Arc::clone(clock), breakers),
+        };
         let (arrival, keyring) = self.arrive(&tenant, &**clock)?;
         let judged = identity::authenticate(&keyring, arrival, clock.utc())
             .map_err(|stopped| stopped.map(Refusal::from))

@@ -71,12 +71,23 @@ pub struct Upstream {
     pub auth: Option<Auth>,
     /// A CA file instead of the platform's roots.
     pub ca: Option<PathBuf>,
+    /// The one place of Vertex AI that it serves.
+    pub vertex: Option<Vertex>,
     /// When it is given a rest.
     pub breaker: Breaker,
     /// How often a call is tried again where no request byte was sent.
     pub retries: u32,
     /// Its time limits.
     pub timeouts: Timeouts,
+}
+
+/// A place of Vertex AI: what stands in its paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vertex {
+    /// The project, by name or number.
+    pub project: String,
+    /// The location, such as `europe-west4` or `global`.
+    pub location: String,
 }
 
 /// How the upstream credential is sent.

@@ -194,7 +194,8 @@ impl Gate {
         };
         let Answered { response, sent, timeouts } = answer;
         let (head, upstream) = response.into_parts();
-        let framing = framing(&head.headers);
+        let call = sealed.permit().call();
+        let framing = framing(&head.headers).to_call(call.route().dialect, call.stream());
         let ends_by_closing = head.version < Version::HTTP_2 && headers::ends_by_closing(&head.headers);
         let mut shown = headers::for_client(head.headers);
         let mut fields = Fields::of(&mut shown);
@@ -208,7 +209,7 @@ impl Gate {
         let begun = Begun {
             watch,
             status: head.status.as_u16(),
-            event_stream: framing.is_stream(),
+            framing,
             ends_by_closing,
             first_byte_after: sent.elapsed(),
             timeouts,

@@ -48,7 +48,16 @@ pub(super) fn answer(docket: &Docket, asked: &Asked) -> Reply {
     let value = match asked {
         Asked::Models(models) => {
             let names = models.iter().map(ModelId::as_str);
-            if docket.dialect == Dialect::Anthropic { anthropic_models(names) } else { openai_models(names) }
+            match docket.dialect {
+                Dialect::Anthropic => anthropic_models(names),
+                Dialect::Gemini => google_models(names),
+                Dialect::OpenAi
+                | Dialect::Azure
+                | Dialect::Bedrock
+                | Dialect::Cohere
+                | Dialect::Ollama
+                | Dialect::Own => openai_models(names),
+            }
         }
         Asked::Check { refused, score, reasons } => check(docket, *refused, *score, reasons),
         Asked::Evaluate { standing } => evaluate(docket, standing.as_ref()),
@@ -70,6 +79,14 @@ fn anthropic_models<'m>(names: impl Iterator<Item = &'m str>) -> Value {
         .collect();
     let (first, last) = (id_of(data.first()), id_of(data.last()));
     json!({"data": data, "has_more": false, "first_id": first, "last_id": last})
+}
+
+/// Google's list (Gemini API reference, "models.list"), always one page. The registry keeps no limits of a model.
+fn google_models<'m>(names: impl Iterator<Item = &'m str>) -> Value {
+    let models: Vec<Value> = names
+        .map(|name| json!({"name": format!("models/{name}"), "displayName": name, "version": "", "supportedGenerationMethods": []}))
+        .collect();
+    json!({"models": models})
 }
 
 fn id_of(entry: Option<&Value>) -> Value {

@@ -22,7 +22,7 @@ use super::reply;
 use super::upstream::Flow;
 use crate::audit::{End, Outcome, Sealed};
 use crate::breaker::Health;
-use crate::call::Watch;
+use crate::call::{Framing, Watch};
 use crate::config::bootstrap::Timeouts;
 use crate::reason::Reason;
 
@@ -44,7 +44,7 @@ pub(super) struct Relay {
     fresh: bool,
     /// What is left of a body of known length.
     left: Option<u64>,
-    event_stream: bool,
+    framing: Framing,
     /// A break that is told with the next poll, once hyper had its turn to write what went before.
     broken: Option<Cut>,
     done: bool,
@@ -106,7 +106,7 @@ pub(super) struct Begun {
     pub(super) sealed: Box<Sealed>,
     pub(super) watch: Watch,
     pub(super) status: u16,
-    pub(super) event_stream: bool,
+    pub(super) framing: Framing,
     /// Neither a length nor a transfer coding (RFC 9112 section 6.3, case 8).
     pub(super) ends_by_closing: bool,
     pub(super) first_byte_after: Duration,
@@ -137,7 +137,7 @@ impl Relay {
             turns: 0,
             fresh: false,
             left,
-            event_stream: begun.event_stream,
+            framing: begun.framing,
             broken: None,
             done: false,
         };
@@ -193,7 +193,7 @@ impl Relay {
         let event = self
             .open
             .as_ref()
-            .filter(|_| self.event_stream)
+            .filter(|_| self.framing.has_error_event())
             .map(|open| reply::refusal_event(open.sealed.docket(), cut.reason()));
         self.settle(End::Failed, false);
         let Some(event) = event else { return Some(Err(cut)) };
@@ -203,7 +203,8 @@ impl Relay {
 
     /// The upstream came to its end. A stream that ends by closing is over only with its dialect's last event.
     fn finish(&mut self) -> Option<Result<Frame<Bytes>, Cut>> {
-        let unfinished = |open: &Open| self.event_stream && open.ends_by_closing && !open.watch.seen(true).finished;
+        let unfinished =
+            |open: &Open| self.framing.is_stream() && open.ends_by_closing && !open.watch.seen(true).finished;
         if self.open.as_deref().is_some_and(unfinished) {
             return self.cut(Cut::Broken);
         }
@@ -219,7 +220,7 @@ impl Relay {
 
     /// Whether bytes may leave before the body's end is seen.
     const fn may_run_ahead(&self) -> bool {
-        self.event_stream || self.left.is_some()
+        self.framing.is_stream() || self.left.is_some()
     }
 }
 
@@ -274,7 +275,7 @@ impl Body for Relay {
                         return Poll::Ready(this.finish());
                     }
                 }
-                Poll::Ready(Some(Err(cut))) if this.event_stream => return Poll::Ready(this.cut(cut)),
+                Poll::Ready(Some(Err(cut))) if this.framing.has_error_event() => return Poll::Ready(this.cut(cut)),
                 Poll::Ready(Some(Err(cut))) => {
                     // At once, hyper would drop the connection with the head still unwritten, and the client could not
                     // tell a cut answer from a gate that is gone.

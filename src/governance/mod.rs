@@ -12,12 +12,14 @@ pub mod prompts;
 mod references;
 pub mod registry;
 pub mod rules;
+mod vertex;
 
 pub(crate) use decide::resource;
 
 pub use decide::{Described, check_rules, decide};
 pub use models::{check_model, usable_models};
 pub use registry::{Model, Prompt, Registry, Snapshot, Tenant};
+pub use vertex::Places;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -85,12 +85,23 @@ fn an_identifier_has_its_colons_and_slashes_in_one_spelling() {
 
 #[test]
 fn the_target_is_the_tables_path_with_the_judged_name() {
-    for route in ROUTES.iter().filter(|route| route.has_places()) {
-        let path = route.path.replace("{model}", "m-1").replace("{model_id}", "m-1").replace('{', "").replace('}', "");
+    for route in ROUTES.iter().filter(|route| route.path.contains("{model")) {
+        let path = route.path.replace("{model}", "m-1").replace("{model_id}", "m-1").replace(['{', '}'], "");
         let matched = find(&route.method(), &path).expect("its own path");
         assert_eq!(matched.model(), Some("m-1"), "{path}");
         assert_eq!(matched.target("m-1"), path);
         assert_eq!(matched.target("a:b/c"), path.replace("m-1", "a%3Ab%2Fc"));
+    }
+}
+
+#[test]
+fn a_count_of_anthropics_on_vertex_names_no_model_in_its_path() {
+    for version in ["v1", "v1beta1"] {
+        let path =
+            format!("/{version}/projects/p-1/locations/global/publishers/anthropic/models/count-tokens:rawPredict");
+        let matched = find(&Method::POST, &path).expect("a route");
+        assert_eq!((matched.model(), matched.named("project")), (None, Some("p-1")));
+        assert_eq!(matched.target("m-1"), path);
     }
 }
 

@@ -1,4 +1,4 @@
-//! A simulated LLM: an upstream that answers as OpenAI and Anthropic do, misbehaves on demand and remembers what it
+//! A simulated LLM: an upstream that answers as OpenAI, Anthropic, Google and Azure do, misbehaves on demand and remembers what it
 //! was sent.
 //!
 //! `portcullis demo` runs it so that a first look needs no account anywhere; the integration tests and the SDK suites
@@ -6,16 +6,18 @@
 //! calls it. Answers are deterministic: no clock, no randomness.
 //!
 //! What a request gets instead of the plain answer is said by [`Orders`]: queued with [`Simulator::next`], standing
-//! with [`Simulator::always`], or carried by the request itself in OpenAI's `user` or Anthropic's `metadata.user_id`
+//! with [`Simulator::always`], or carried by the request itself in OpenAI's `user`, Anthropic's `metadata.user_id` or Google's `labels.user`
 //! (`"user": "sim:status=503"`), since client headers do not pass the gate. Tests in other languages steer it over
 //! HTTP under `/sim/` (see `control.rs`).
 
 mod anthropic;
 mod ask;
+mod azure;
 mod body;
 mod control;
 mod form;
 mod framing;
+mod google;
 mod gzip;
 mod ledger;
 mod openai;

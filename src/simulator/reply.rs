@@ -15,6 +15,8 @@ pub(super) enum Answer {
     Bytes(&'static str, Bytes),
     /// Server-sent events, each with the blank line that ends it.
     Stream(Vec<Bytes>),
+    /// One JSON list in pieces.
+    List(Vec<Bytes>),
 }
 
 impl Answer {
@@ -42,18 +44,29 @@ pub(super) fn error(dialect: Dialect, status: StatusCode, message: &str) -> Answ
         Dialect::Anthropic => {
             json!({"type": "error", "error": {"type": anthropic_word(status), "message": message}, "request_id": "req_simulated"})
         }
-        Dialect::OpenAi
-        | Dialect::Gemini
-        | Dialect::Azure
-        | Dialect::Bedrock
-        | Dialect::Cohere
-        | Dialect::Ollama
-        | Dialect::Own => {
+        Dialect::Gemini => {
+            json!({"error": {"code": status.as_u16(), "message": message, "status": google_word(status)}})
+        }
+        Dialect::OpenAi | Dialect::Azure | Dialect::Bedrock | Dialect::Cohere | Dialect::Ollama | Dialect::Own => {
             let (kind, code) = openai_words(status);
             json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
         }
     };
     Answer::Whole(status, body)
+}
+
+/// The canonical code by status (google.rpc.Code).
+const fn google_word(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "UNAUTHENTICATED",
+        403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        429 => "RESOURCE_EXHAUSTED",
+        503 => "UNAVAILABLE",
+        504 => "DEADLINE_EXCEEDED",
+        500.. => "INTERNAL",
+        _ => "INVALID_ARGUMENT",
+    }
 }
 
 const fn anthropic_word(status: StatusCode) -> &'static str {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -29,7 +29,7 @@ use super::ledger::{Heard, Ledger};
 use super::orders::Orders;
 use super::reply::{self, Answer};
 use super::wire::{Swap, Wire};
-use super::{anthropic, control, form, gzip, openai};
+use super::{anthropic, azure, control, form, google, gzip, openai};
 use crate::secret::Secret;
 use crate::speech::Dialect;
 
@@ -142,7 +142,7 @@ async fn converse(stream: TcpStream, state: Arc<State>, tasks: TaskTracker, endi
 
 async fn exchange(state: &State, swap: &Swap, request: Request<Incoming>) -> Response<Script> {
     let (head, body) = request.into_parts();
-    let dialect = if head.uri.path().starts_with("/v1/messages") { Dialect::Anthropic } else { Dialect::OpenAi };
+    let dialect = vendor(head.uri.path());
     let Ok(body) = Limited::new(body, BODY_LIMIT_BYTES).collect().await else {
         let refused = reply::error(dialect, StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or broke off");
         return respond(refused, &Orders::default(), 0);
@@ -153,12 +153,12 @@ async fn exchange(state: &State, swap: &Swap, request: Request<Incoming>) -> Res
     }
     let answering = state.ledger.answering();
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    let (method, path, version) = (head.method.clone(), head.uri.path().to_owned(), head.version);
+    let (method, uri, version) = (head.method.clone(), head.uri.clone(), head.version);
     let (admitted, fields) = (state.admits(&head.headers), head.headers.clone());
     let number =
         state.ledger.hear(Heard { method: head.method, target, version, headers: head.headers, body: body.clone() });
     let (answer, orders) = if admitted {
-        answer(state, dialect, (&method, &path, &fields), &body, number)
+        answer(state, dialect, (&method, &uri, &fields), &body, number)
     } else {
         state.ledger.unauthorized();
         let refused =
@@ -178,40 +178,62 @@ async fn exchange(state: &State, swap: &Swap, request: Request<Incoming>) -> Res
     response.map(|script| script.counted(answering))
 }
 
+/// What answers a request.
+pub(super) type Endpoint = fn(&Ask<'_>) -> Answer;
+
+/// Whose API a path belongs to.
+fn vendor(path: &str) -> Dialect {
+    if path.starts_with("/v1/messages") || path.contains("/publishers/anthropic/") {
+        Dialect::Anthropic
+    } else if path.starts_with("/v1beta") || path.contains("/publishers/google/") || path.starts_with("/v1/models/") {
+        Dialect::Gemini
+    } else if path.starts_with("/openai/") {
+        Dialect::Azure
+    } else {
+        Dialect::OpenAi
+    }
+}
+
+/// What answers at this place, and the model that the path names.
+fn endpoint(uri: &Uri) -> Option<(Endpoint, Option<&str>)> {
+    let own: Endpoint = match uri.path() {
+        "/v1/chat/completions" => openai::chat,
+        "/v1/completions" => openai::completions,
+        "/v1/responses" => openai::responses,
+        "/v1/embeddings" => openai::embeddings,
+        "/v1/images/generations" | "/v1/images/variations" => openai::images,
+        "/v1/images/edits" => openai::edits,
+        "/v1/audio/speech" => openai::speech,
+        "/v1/audio/transcriptions" | "/v1/audio/translations" => openai::heard,
+        "/v1/moderations" => openai::moderations,
+        "/v1/files" => openai::files,
+        "/v1/batches" => openai::batches,
+        "/v1/messages/batches" => anthropic::batches,
+        "/v1/messages" => anthropic::messages,
+        "/v1/messages/count_tokens" => anthropic::count_tokens,
+        path => return google::endpoint(path, uri.query()).or_else(|| azure::endpoint(path)),
+    };
+    Some((own, None))
+}
+
 /// What the request gets, and the orders it got it by.
 fn answer(
     state: &State,
     dialect: Dialect,
-    asked: (&Method, &str, &HeaderMap),
+    asked: (&Method, &Uri, &HeaderMap),
     body: &Bytes,
     number: u64,
 ) -> (Answer, Orders) {
     let refuse = |status, message: &str| (reply::error(dialect, status, message), Orders::default());
-    let endpoint: fn(&Ask<'_>) -> Answer = match (asked.0.as_str(), asked.1) {
-        ("POST", "/v1/chat/completions") => openai::chat,
-        ("POST", "/v1/completions") => openai::completions,
-        ("POST", "/v1/responses") => openai::responses,
-        ("POST", "/v1/embeddings") => openai::embeddings,
-        ("POST", "/v1/images/generations" | "/v1/images/variations") => openai::images,
-        ("POST", "/v1/images/edits") => openai::edits,
-        ("POST", "/v1/audio/speech") => openai::speech,
-        ("POST", "/v1/audio/transcriptions" | "/v1/audio/translations") => openai::heard,
-        ("POST", "/v1/moderations") => openai::moderations,
-        ("POST", "/v1/files") => openai::files,
-        ("POST", "/v1/batches") => openai::batches,
-        ("POST", "/v1/messages/batches") => anthropic::batches,
-        ("POST", "/v1/messages") => anthropic::messages,
-        ("POST", "/v1/messages/count_tokens") => anthropic::count_tokens,
-        _ => {
-            state.ledger.unknown_path();
-            return refuse(StatusCode::NOT_FOUND, "the simulated vendor does not serve this method and path");
-        }
+    let Some((endpoint, named)) = endpoint(asked.1).filter(|_| asked.0 == Method::POST) else {
+        state.ledger.unknown_path();
+        return refuse(StatusCode::NOT_FOUND, "the simulated vendor does not serve this method and path");
     };
     let Some(json) = form::fields(asked.2, body).or_else(|| serde_json::from_slice::<Value>(body).ok()) else {
         return refuse(StatusCode::BAD_REQUEST, "the body is neither JSON nor a form");
     };
-    let names_none = ["/v1/files", "/v1/batches", "/v1/messages/batches"].contains(&asked.1);
-    let model = json.get("model").and_then(Value::as_str).or_else(|| names_none.then_some(""));
+    let names_none = ["/v1/files", "/v1/batches", "/v1/messages/batches"].contains(&asked.1.path());
+    let model = named.or_else(|| json.get("model").and_then(Value::as_str)).or_else(|| names_none.then_some(""));
     let Some(model) = model else {
         return refuse(StatusCode::BAD_REQUEST, "the body names no model");
     };
@@ -232,7 +254,8 @@ fn orders(state: &State, json: &Value) -> Result<Orders, super::BadOrder> {
     if let Some(queued) = state.queued.lock().pop_front() {
         return Ok(queued);
     }
-    let user = json.get("user").or_else(|| json.pointer("/metadata/user_id")).and_then(Value::as_str);
+    let places = ["/user", "/metadata/user_id", "/labels/user"];
+    let user = places.iter().find_map(|place| json.pointer(place)?.as_str());
     let own = user.map(Orders::in_user).transpose()?.flatten();
     Ok(own.unwrap_or_else(|| state.standing.lock().clone()))
 }
@@ -243,6 +266,7 @@ fn flat(answer: &Answer) -> (&'static str, Bytes) {
         Answer::Whole(_, json) => ("application/json", Bytes::from(json.to_string())),
         Answer::Bytes(media, bytes) => (media, bytes.clone()),
         Answer::Stream(events) => ("text/event-stream; charset=utf-8", Bytes::from(events.concat())),
+        Answer::List(pieces) => ("application/json; charset=UTF-8", Bytes::from(pieces.concat())),
     }
 }
 
@@ -255,10 +279,12 @@ fn respond(answer: Answer, orders: &Orders, number: u64) -> Response<Script> {
         }
         Answer::Whole(status, _) => (status, Script::whole(whole, orders.cut_after.is_some())),
         Answer::Bytes(..) => (StatusCode::OK, Script::whole(whole, orders.cut_after.is_some())),
-        Answer::Stream(_) if orders.gzip => {
+        Answer::Stream(_) | Answer::List(_) if orders.gzip => {
             (StatusCode::OK, Script::stream(vec![gzip::member(&whole).into()], orders.pause, orders.cut_after))
         }
-        Answer::Stream(events) => (StatusCode::OK, Script::stream(events, orders.pause, orders.cut_after)),
+        Answer::Stream(pieces) | Answer::List(pieces) => {
+            (StatusCode::OK, Script::stream(pieces, orders.pause, orders.cut_after))
+        }
     };
     let mut response = Response::new(script);
     *response.status_mut() = status;

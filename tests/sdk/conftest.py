@@ -18,7 +18,7 @@ import servers
 from servers import Gate, Upstream
 
 # What the developer's own shell sets for these SDKs must not steer them here.
-for name in [name for name in os.environ if name.upper().startswith(("OPENAI_", "ANTHROPIC_")) or name.upper().endswith("_PROXY")]:
+for name in [name for name in os.environ if name.upper().startswith(("OPENAI_", "ANTHROPIC_", "AZURE_", "GOOGLE_", "GEMINI_")) or name.upper().endswith("_PROXY")]:
     del os.environ[name]
 
 KEYS: dict[str, str] = json.loads((servers.CONFIG / "keys.json").read_text())
@@ -113,3 +113,8 @@ def acme(openai_for: Callable[[str], openai.OpenAI]) -> openai.OpenAI:
 @pytest.fixture
 def acme_claude(anthropic_for: Callable[[str], anthropic.Anthropic]) -> anthropic.Anthropic:
     return anthropic_for("acme")
+
+
+@pytest.fixture
+def umbrella_key(key_of: Callable[[str], str]) -> str:
+    return key_of("umbrella")

@@ -12,8 +12,10 @@ use super::sse::{Event, Events};
 use super::usage::{Counts, Usage};
 use crate::speech::{Dialect, Operation};
 
+mod google;
 mod whole;
 
+use google::Elements;
 use whole::Scanner;
 
 /// What was seen of an answer.
@@ -54,6 +56,8 @@ pub enum Framing {
     Whole,
     /// Server-sent events.
     Events,
+    /// One JSON list whose elements are the events: Google's stream without `alt=sse`.
+    List,
 }
 
 impl Framing {
@@ -64,11 +68,29 @@ impl Framing {
         if essence.eq_ignore_ascii_case("text/event-stream") { Self::Events } else { Self::Whole }
     }
 
+    /// The framing of an answer that says `self` to a call of this dialect, streamed or not.
+    #[must_use]
+    pub const fn to_call(self, dialect: Dialect, stream: bool) -> Self {
+        match (self, dialect, stream) {
+            (Self::Whole, Dialect::Gemini, true) => Self::List,
+            (other, _, _) => other,
+        }
+    }
+
+    /// Whether an error event may end it after it was cut. A list that was cut inside an element has no place for one.
+    #[must_use]
+    pub const fn has_error_event(self) -> bool {
+        match self {
+            Self::Events => true,
+            Self::List | Self::Whole => false,
+        }
+    }
+
     /// Whether what comes first may leave before the rest has come.
     #[must_use]
     pub const fn is_stream(self) -> bool {
         match self {
-            Self::Events => true,
+            Self::Events | Self::List => true,
             Self::Whole => false,
         }
     }
@@ -87,6 +109,7 @@ pub struct Watch {
 #[derive(Debug)]
 enum Body {
     Stream(Events),
+    List(Elements),
     Whole(Scanner),
 }
 
@@ -105,7 +128,9 @@ impl Watch {
     pub fn new(dialect: Dialect, operation: Operation, framing: Framing) -> Self {
         let body = match framing {
             Framing::Events => Body::Stream(Events::default()),
-            Framing::Whole => Body::Whole(Scanner::default()),
+            Framing::List => Body::List(Elements::default()),
+            Framing::Whole if dialect == Dialect::Gemini => Body::Whole(Scanner::of("usageMetadata")),
+            Framing::Whole => Body::Whole(Scanner::of("usage")),
         };
         Self { dialect, operation, body, bytes: 0, tally: Tally::default() }
     }
@@ -116,6 +141,7 @@ impl Watch {
         let (dialect, operation, tally) = (self.dialect, self.operation, &mut self.tally);
         match &mut self.body {
             Body::Stream(events) => events.feed(chunk, |event| tally.take(dialect, operation, event)),
+            Body::List(elements) => elements.feed(chunk, |data| tally.take_content(data)),
             Body::Whole(scanner) => scanner.feed(chunk),
         }
     }
@@ -133,9 +159,19 @@ impl Watch {
                 let image = complete && self.operation == Operation::Images && rest.oversized() > 0;
                 (tally.ended || image, rest.oversized())
             }
+            Body::List(elements) => (elements.ended(), elements.oversized()),
             Body::Whole(scanner) => {
                 if let Ok(document) = Document::read(scanner.usage()) {
-                    tally.counts.take(document.root());
+                    match self.dialect {
+                        Dialect::Gemini => tally.counts.take_google(document.root()),
+                        Dialect::OpenAi
+                        | Dialect::Anthropic
+                        | Dialect::Azure
+                        | Dialect::Bedrock
+                        | Dialect::Cohere
+                        | Dialect::Ollama
+                        | Dialect::Own => tally.counts.take(document.root()),
+                    }
                 }
                 (complete, 0)
             }
@@ -172,17 +208,12 @@ impl Tally {
     fn take(&mut self, dialect: Dialect, operation: Operation, event: Event<'_>) {
         match (dialect, operation) {
             _ if event.data == b"[DONE]" => self.ended = true,
+            (Dialect::Gemini, _) => self.take_content(event.data),
             (Dialect::Anthropic, _) | (_, Operation::Responses | Operation::Images | Operation::Audio) => {
                 self.take_typed(event);
             }
             (
-                Dialect::OpenAi
-                | Dialect::Gemini
-                | Dialect::Azure
-                | Dialect::Bedrock
-                | Dialect::Cohere
-                | Dialect::Ollama
-                | Dialect::Own,
+                Dialect::OpenAi | Dialect::Azure | Dialect::Bedrock | Dialect::Cohere | Dialect::Ollama | Dialect::Own,
                 _,
             ) => self.take_chunk(event),
         }

@@ -1,4 +1,4 @@
-//! Finds the member `usage` of an answer that is one JSON document, in bytes that arrive in any pieces.
+//! Finds the member `usage` (or of another name) of an answer that is one JSON document, in bytes that arrive in any pieces.
 //!
 //! A scanner, not a parser: it follows strings and nesting only, keeps the value of that one member up to a bound,
 //! and skips the rest at memory speed, because an answer of embeddings is megabytes of numbers.
@@ -8,11 +8,9 @@ use memchr::memchr2;
 /// Longest usage value that is kept, in bytes.
 const LONGEST_USAGE: usize = 16 * 1024;
 
-const NAME: &[u8] = b"usage";
-
 /// Where a byte stands.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-enum Place {
+pub(super) enum Place {
     #[default]
     Outside,
     InString,
@@ -20,8 +18,9 @@ enum Place {
 }
 
 /// Follows one document.
-#[derive(Default)]
 pub(super) struct Scanner {
+    /// The member's name.
+    name: &'static str,
     depth: u32,
     place: Place,
     /// The next string at depth 1 is a member's name.
@@ -39,6 +38,11 @@ impl std::fmt::Debug for Scanner {
 }
 
 impl Scanner {
+    /// For the member of this name.
+    pub(super) const fn of(name: &'static str) -> Self {
+        Self { name, depth: 0, place: Place::Outside, at_name: false, matched: None, keeping: false, kept: Vec::new() }
+    }
+
     /// Takes the next bytes.
     pub(super) fn feed(&mut self, chunk: &[u8]) {
         let mut rest = chunk;
@@ -54,7 +58,7 @@ impl Scanner {
         }
     }
 
-    /// The value of the last member `usage`, or nothing.
+    /// The value of the last member of the name, or nothing.
     pub(super) fn usage(&self) -> &[u8] {
         &self.kept
     }
@@ -78,7 +82,7 @@ impl Scanner {
         if self.depth == 1 && self.at_name {
             let part = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
             self.matched = self.matched.and_then(|matched| {
-                let expected = NAME.get(matched..)?;
+                let expected = self.name.as_bytes().get(matched..)?;
                 expected.starts_with(part).then_some(matched + part.len())
             });
         }
@@ -121,7 +125,7 @@ impl Scanner {
             }
             b':' if self.depth == 1 => {
                 self.at_name = false;
-                if self.matched == Some(NAME.len()) {
+                if self.matched == Some(self.name.len()) {
                     self.kept.clear();
                     self.keeping = true;
                 }

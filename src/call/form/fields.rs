@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::{Boundary, Part};
+use crate::call::ModelPlace;
 use crate::call::content::{is_data_url, is_label, is_media};
 use crate::call::members::{Endpoint, Rule};
 use crate::call::needs::Needs;
@@ -53,7 +54,7 @@ pub(crate) fn read(
     let (model, model_at) = found.model.unzip();
     let reading = Reading {
         model: model.unwrap_or_else(|| ClaimedModel::new(String::new())),
-        model_at,
+        model_at: model_at.map(|at| ModelPlace { at, before: String::new() }).into_iter().collect(),
         stream: streaming == Streaming::Asked && found.stream,
         max_output_tokens: None,
         choices: found.choices.max(1),

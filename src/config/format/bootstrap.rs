@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::bootstrap::{
-    Address, Audit, Auth, Breaker, Config, Durability, Intake, Listen, Timeouts, Tls, Upstream,
+    Address, Audit, Auth, Breaker, Config, Durability, Intake, Listen, Timeouts, Tls, Upstream, Vertex,
 };
 use crate::config::de::{Either, Placed, Table};
 use crate::config::environment::{Lookup, fill, override_keys};
@@ -103,6 +103,8 @@ struct UpstreamWritten {
     auth: Option<AuthWord>,
     /// A CA file instead of the platform's roots, PEM.
     ca: Option<Line>,
+    /// The one place of Vertex AI that it serves: other projects, locations and paths without them are refused.
+    vertex: Option<VertexWritten>,
     /// When it is given a rest.
     #[serde(default)]
     breaker: BreakerWritten,
@@ -112,6 +114,17 @@ struct UpstreamWritten {
     /// Its time limits.
     #[serde(default)]
     timeouts: TimeoutsWritten,
+}
+
+/// A place of Vertex AI: what stands in its paths.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Vertex")]
+struct VertexWritten {
+    /// The project, by name or number.
+    project: Line,
+    /// The location, such as `europe-west4` or `global`.
+    location: Line,
 }
 
 /// How a credential is sent.
@@ -418,12 +431,15 @@ impl UpstreamWritten {
         let timeouts = self.timeouts.checked(reading);
         let breaker = Breaker { failures: self.breaker.failures.unwrap_or(5), open_for: open_for? };
         let ca = self.ca.map(|ca| base.join(ca.0));
-        let auth = self.auth.map(Auth::from);
+        let vertex = self.vertex.map(|at| Vertex { project: at.project.0, location: at.location.0 });
+        // What Vertex AI takes is a token, where the Gemini API takes a key.
+        let auth = self.auth.map(Auth::from).or_else(|| vertex.is_some().then_some(Auth::Bearer));
         Some(Upstream {
             url: url?,
             api_key,
             auth,
             ca,
+            vertex,
             breaker,
             retries: self.retries.unwrap_or(1),
             timeouts: timeouts?,

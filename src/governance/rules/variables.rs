@@ -134,7 +134,13 @@ pub(super) const TABLE: &[Line] = &[
         &[],
         "`\"chat\"`, `\"completions\"`, `\"responses\"`, `\"embeddings\"`, `\"count_tokens\"`",
     ),
-    line(Variable::RequestDialect, "request.dialect", Type::Text, &[], "`\"openai\"`, `\"anthropic\"`, `\"own\"`"),
+    line(
+        Variable::RequestDialect,
+        "request.dialect",
+        Type::Text,
+        &[],
+        "`\"openai\"`, `\"anthropic\"`, `\"gemini\"`, `\"azure\"`, `\"own\"`",
+    ),
     line(Variable::RequestStream, "request.stream", Type::Bool, &[], "whether a stream is asked for"),
     line(
         Variable::RequestMaxTokens,

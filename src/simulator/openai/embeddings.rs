@@ -14,7 +14,7 @@ use crate::simulator::reply::Answer;
 const DIMENSIONS: usize = 1536;
 
 /// Most numbers that a caller may ask for.
-const MOST_DIMENSIONS: usize = 4096;
+pub(in crate::simulator) const MOST_DIMENSIONS: usize = 4096;
 
 /// Most inputs that are answered, OpenAI's own limit.
 const MOST_INPUTS: usize = 2048;
@@ -50,7 +50,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// A vector of length one from a hash of the text (FNV-1a) that seeds a generator (`SplitMix64`, Steele et al. 2014).
-fn vector(text: &str, dimensions: usize) -> Vec<f32> {
+pub(in crate::simulator) fn vector(text: &str, dimensions: usize) -> Vec<f32> {
     let mut state = text
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
