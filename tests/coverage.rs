@@ -17,10 +17,9 @@ mod support;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use http::Method;
 use portcullis::id::Digest;
-use portcullis::route::{ROUTES, Route};
-use support::{Answer, Site, is};
+use portcullis::route::{Payload, ROUTES, Route};
+use support::{Answer, Site, UPSTREAM_KEY, is};
 
 const CASES: &str = include_str!("cases/coverage.txt");
 const PAGE: &str = "docs/coverage.md";
@@ -32,6 +31,14 @@ const TENANTS: [(&str, &str); 3] = [
     ("plenty", "limits: {requests_per_minute: 1000000}"),
     ("one-request", "limits: {requests_per_minute: {rate: 1, burst: 1, algorithm: sliding_window}}"),
     ("no-tokens", "limits: {requests_per_minute: 1000000, tokens_per_minute: 1}"),
+];
+
+/// The tenants that run stored batches.
+const OWNERS: [(&str, &str); 4] = [
+    ("plenty-owner", "limits: {requests_per_minute: 1000000}"),
+    ("one-request-owner", "limits: {requests_per_minute: {rate: 1, burst: 1, algorithm: sliding_window}}"),
+    ("no-tokens-owner", "limits: {requests_per_minute: 1000000, tokens_per_minute: 1}"),
+    ("frail-owner", "limits: {requests_per_minute: 1000000}"),
 ];
 
 const GOOD: &str = "good-model";
@@ -63,22 +70,22 @@ impl Default for Ask<'_> {
 }
 
 fn samples() -> Vec<Sample> {
-    let mut lines = CASES.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| {
-        let columns: Vec<&str> = line.splitn(3, '|').map(str::trim).collect();
-        (columns[0], columns[1], columns[2])
-    });
-    let samples: Vec<Sample> = lines
-        .by_ref()
-        .map(|(path, kind, body)| {
-            let route = ROUTES.iter().find(|route| route.path == path);
-            Sample { route: route.unwrap_or_else(|| panic!("{path} has no route")), kind, body }
+    let lines: Vec<[&'static str; 3]> = CASES
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| {
+            let mut columns = line.splitn(3, '|').map(str::trim);
+            std::array::from_fn(|_| columns.next().unwrap())
         })
         .collect();
-    for route in ROUTES {
-        let count = samples.iter().filter(|sample| sample.route == route).count();
-        assert_eq!(count, 1, "tests/cases/coverage.txt has {count} samples of {}", route.path);
-    }
-    samples
+    let of = |route: &'static Route| {
+        let payload = format!("{:?}", route.payload);
+        let wanted = if route.payload == Payload::Own { route.path } else { payload.as_str() };
+        let [_, kind, body] =
+            lines.iter().find(|line| line[0] == wanted).unwrap_or_else(|| panic!("no sample of {wanted}"));
+        Sample { route, kind, body }
+    };
+    ROUTES.iter().map(of).collect()
 }
 
 fn key(tenant: &str) -> String {
@@ -97,6 +104,21 @@ fn prepare(dir: &Path) {
             ),
         );
     }
+    // A stored batch runs at the one upstream that is its tenant's alone.
+    for (owner, limits) in OWNERS {
+        let hash = Digest::of(key(owner).as_bytes());
+        write(
+            &format!("policies/tenants/{owner}.yaml"),
+            format!(
+                "tenant: {owner}\nkeys:\n  - {{id: {owner}, hash: \"{hash}\"}}\nmodels: [{owner}-model]\n\
+                 exclusive_upstreams: [{owner}]\n{limits}\n"
+            ),
+        );
+        write(
+            &format!("policies/models/{owner}-model.yaml"),
+            format!("model: {owner}-model\nversion: \"1\"\nupstream: {owner}\nstatus: approved\nrisk_level: limited\n"),
+        );
+    }
     for (model, upstream) in [(GOOD, "sim"), (FRAIL, "nowhere")] {
         write(
             &format!("policies/models/{model}.yaml"),
@@ -111,14 +133,24 @@ fn prepare(dir: &Path) {
     );
     let bootstrap = std::fs::read_to_string(dir.join("portcullis.yaml")).unwrap();
     // Port 9 (discard, RFC 863) has no listener on a test machine.
-    let nowhere = "\n  nowhere: {url: \"http://127.0.0.1:9\", retries: 0, breaker: {failures: 1, open_for: 60s}}\n";
-    write("portcullis.yaml", bootstrap.replacen("\nshared_state:", &format!("{nowhere}shared_state:"), 1));
+    let frail = "{url: \"http://127.0.0.1:9\", retries: 0, breaker: {failures: 1, open_for: 60s}}";
+    let sim = bootstrap.split("url: ").nth(1).unwrap().lines().next().unwrap();
+    let mut more = format!("  nowhere: {frail}\n  frail-owner: {frail}\n");
+    for (owner, _) in OWNERS.iter().filter(|(owner, _)| *owner != "frail-owner") {
+        writeln!(more, "  {owner}: {{url: \"{sim}\", api_key: {UPSTREAM_KEY}}}").unwrap();
+    }
+    write("portcullis.yaml", bootstrap.replacen("\nshared_state:", &format!("\n{more}shared_state:"), 1));
 }
 
 async fn ask(site: &Site, sample: &Sample, ask: &Ask<'_>) -> Answer {
     let path = sample.route.path.replace("{model}", ask.model).replace("{model_id}", ask.model);
     let path = path.replace("{project}", "p").replace("{location}", "l");
-    let bearer = format!("Bearer {}", ask.key.clone().unwrap_or_else(|| key(ask.tenant)));
+    let tenant = match (sample.route.payload, ask.model) {
+        (Payload::Batch, FRAIL) => "frail-owner".to_owned(),
+        (Payload::Batch, _) => format!("{}-owner", ask.tenant),
+        _ => ask.tenant.to_owned(),
+    };
+    let bearer = format!("Bearer {}", ask.key.clone().unwrap_or_else(|| key(&tenant)));
     let metadata = format!(r#"{{"intent":"{}"}}"#, ask.intent);
     let mut headers = vec![("authorization", bearer.as_str()), ("x-portcullis-metadata", metadata.as_str())];
     if !sample.kind.is_empty() {
@@ -173,10 +205,12 @@ async fn applies(site: &Site, sample: &Sample, check: &str) -> bool {
 /// Why a check has nothing to judge at a route.
 fn excuse(route: &Route, check: &str) -> Option<&'static str> {
     let own = route.operation.is_own();
-    let lists = route.method() == Method::GET;
     match check {
-        "request" if lists => Some("no body"),
         "model" if own && route.path != "/v1/check" => Some("names no model"),
+        "model" if route.payload == Payload::Batch => Some("names no model: its lines were judged at upload"),
+        "tokens" if route.payload == Payload::Batch => Some("its lines were charged at upload"),
+        "risk" if route.payload == Payload::Batch => Some("carries no content: its lines were scanned at upload"),
+        "risk" | "tokens" if route.payload == Payload::ImageVariation => Some("carries no text"),
         "prompt" if own => Some("sends no prompt"),
         "rules" if own && route.path != "/v1/check" => Some("no call"),
         "tokens" if own => Some("costs no tokens"),

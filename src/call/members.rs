@@ -168,7 +168,11 @@ impl Endpoint {
 /// Why a member of this name is refused at every endpoint that does not itself list it.
 pub(crate) fn refused_everywhere(name: &str) -> Option<Reason> {
     let (_, rule) = REFUSED.iter().find(|(known, _)| *known == name)?;
-    if let Rule::Refuse(reason) = rule { Some(*reason) } else { None }
+    match rule {
+        Rule::Refuse(reason) => Some(*reason),
+        Rule::Stored => Some(REFERENCE),
+        _ => None,
+    }
 }
 
 const REFERENCE: Reason = Reason::ReferenceNotPermitted;

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use super::{Ask, Found, judge, offers};
 use crate::call::{Call, Item};
+use crate::config::policy::PromptMode;
 use crate::docket::{CheckVerdict, Docket, Resource, Stopped};
+use crate::governance::binding::bind;
 use crate::governance::models::{usable, usable_models};
 use crate::governance::rules::{Phase, Ruling};
 use crate::governance::{Denial, LinePermit, Model, Permit, Snapshot, Tenant, references};
@@ -200,7 +202,22 @@ pub(super) fn decide_stored(
         docket.fault = Some(format!("body: reference to something stored or remote at byte {at}"));
         return Err(Stopped::new(call.into_docket(), Denial(Reason::ReferenceNotPermitted)));
     }
-    let ruling = Ask::of_call(&call, |ask| snapshot.rules().judge(Phase::Gate, &ask.facts(&tenant, &model.file, None)));
+    // Whether its lines use the prompts that they must was judged at their upload; one that is named here must be good.
+    let bound = bind(snapshot, PromptMode::Off, call.prompt(), || None);
+    let docket = call.docket_mut();
+    docket.checks.prompt = match (&bound.prompt, bound.objection) {
+        (_, Some(_)) => CheckVerdict::Block,
+        (Some(_), None) => CheckVerdict::Pass,
+        (None, None) => CheckVerdict::NotApplicable,
+    };
+    docket.prompt.clone_from(&bound.prompt);
+    if let Some(reason) = bound.objection {
+        return Err(Stopped::new(call.into_docket(), Denial(reason)));
+    }
+    let prompt = bound.prompt;
+    let ruling = Ask::of_call(&call, |ask| {
+        snapshot.rules().judge(Phase::Gate, &ask.facts(&tenant, &model.file, prompt.as_ref()))
+    });
     let docket = call.docket_mut();
     docket.upstream = Some(model.file.upstream.clone());
     docket.resource = Some(Resource {
@@ -221,7 +238,7 @@ pub(super) fn decide_stored(
     };
     let target = call.target_for("");
     let lines = Vec::new();
-    Ok(Permit { call, snapshot: Arc::clone(snapshot), tenant, model, prompt: None, lines, body, target })
+    Ok(Permit { call, snapshot: Arc::clone(snapshot), tenant, model, prompt, lines, body, target })
 }
 
 /// The record by which the one exclusive upstream is reached: its first model by name that offers all of `operations`.
