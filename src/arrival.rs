@@ -132,10 +132,14 @@ impl<'h> Field<'h> {
 
 /// The dialect of a path that is OpenAI's and others' too, by the field that only the other's SDKs send.
 const fn told_by_head(dialect: Dialect, has_version: bool, has_google_key: bool) -> Dialect {
-    match dialect {
-        Dialect::OpenAi if has_version => Dialect::Anthropic,
-        Dialect::OpenAi if has_google_key => Dialect::Gemini,
-        _ => dialect,
+    if !matches!(dialect, Dialect::OpenAi) {
+        dialect
+    } else if has_version {
+        Dialect::Anthropic
+    } else if has_google_key {
+        Dialect::Gemini
+    } else {
+        Dialect::OpenAi
     }
 }
 

@@ -168,11 +168,7 @@ impl Endpoint {
 /// Why a member of this name is refused at every endpoint that does not itself list it.
 pub(crate) fn refused_everywhere(name: &str) -> Option<Reason> {
     let (_, rule) = REFUSED.iter().find(|(known, _)| *known == name)?;
-    match rule {
-        Rule::Refuse(reason) => Some(*reason),
-        Rule::Stored => Some(REFERENCE),
-        _ => None,
-    }
+    if let Rule::Refuse(reason) = rule { Some(*reason) } else { (*rule == Rule::Stored).then_some(REFERENCE) }
 }
 
 const REFERENCE: Reason = Reason::ReferenceNotPermitted;

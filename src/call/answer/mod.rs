@@ -250,7 +250,7 @@ impl Tally {
     fn take_kind(&mut self, kind: &[u8], data: &[u8]) {
         match kind {
             b"content_block_delta" | b"image_generation.partial_image" | b"image_edit.partial_image" => {
-                self.events += 1
+                self.events += 1;
             }
             b"message_start" => _ = self.take_usage(data, Some("message")),
             b"message_delta" => _ = self.take_usage(data, None),
