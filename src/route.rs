@@ -59,6 +59,12 @@ pub enum Payload {
     Messages,
     /// Anthropic `MessageCountTokensParams`.
     CountTokens,
+    /// Amazon Bedrock `ConverseRequest`, streamed or not.
+    Converse,
+    /// Amazon Bedrock `InvokeModelRequest`: a body in the words of the model's family.
+    Invoke,
+    /// Amazon Bedrock `CountTokensRequest`.
+    ConverseTokens,
     /// Nothing, or one of the gate's own.
     Own,
 }

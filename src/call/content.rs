@@ -301,15 +301,39 @@ impl Walk<'_> {
         if text.contains(':') && !is_data_url(&text) {
             return Err(reference(name));
         }
-        let payload = text.split_once(";base64,").map_or(text.as_ref(), |(_, payload)| payload);
-        if payload.len() < SHORTEST_MEDIA || !is_base64(payload.as_bytes()) {
+        if !is_media(&text) {
             self.texts.add(source, value);
         }
         Ok(())
     }
 }
 
-fn is_data_url(text: &str) -> bool {
+/// Why a member of this name is refused wherever it stands, if it is.
+pub(crate) fn steers(name: &str) -> Option<Reason> {
+    match sense(name) {
+        Sense::Reference | Sense::Server => Some(Reason::ReferenceNotPermitted),
+        Sense::Steering => Some(Reason::UnsupportedParameter),
+        Sense::Label
+        | Sense::Text
+        | Sense::Parts
+        | Sense::LooseParts
+        | Sense::Free
+        | Sense::Blob
+        | Sense::Place
+        | Sense::Origin
+        | Sense::Audio
+        | Sense::Media
+        | Sense::Unknown => None,
+    }
+}
+
+/// Whether a string is base64 media, alone or as a `data:` URL.
+pub(crate) fn is_media(text: &str) -> bool {
+    let payload = text.split_once(";base64,").map_or(text, |(_, payload)| payload);
+    payload.len() >= SHORTEST_MEDIA && is_base64(payload.as_bytes())
+}
+
+pub(crate) fn is_data_url(text: &str) -> bool {
     text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
 }
 

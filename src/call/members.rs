@@ -4,9 +4,17 @@
 //! what compatible servers add and is harmless. They are closed by design: what a vendor adds later is refused until it
 //! stands here. `docs/dialects.md` shows them and a test compares.
 
+mod bedrock;
+
+pub(crate) use bedrock::{BOUNDS, CONVERSATION};
+
+use super::Unreadable;
 use super::content::Shape;
+use super::form::Form;
+use super::json::Value;
 use crate::reason::Reason;
 use crate::route::Payload;
+use crate::speech::Operation;
 
 /// What is done with a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +45,8 @@ pub(crate) enum Rule {
     Content,
     /// Audio output: a format and one of the vendor's voices.
     Voice,
+    /// Governed by a form of its own.
+    Shaped(&'static Form),
     /// Passes; its strings are read as the user's text.
     Read,
     /// Passes; a structure whose strings are read as the user's text, and in which no member steers.
@@ -79,7 +89,8 @@ impl Rule {
             | Self::Tools
             | Self::Functions
             | Self::Content
-            | Self::Voice => "governed",
+            | Self::Voice
+            | Self::Shaped(_) => "governed",
         }
     }
 }
@@ -103,8 +114,23 @@ impl Endpoint {
             Payload::Embeddings => Some(&EMBEDDINGS),
             Payload::Messages => Some(&MESSAGES),
             Payload::CountTokens => Some(&COUNT_TOKENS),
+            Payload::Converse => Some(&bedrock::CONVERSE),
+            Payload::Invoke => Some(&bedrock::INVOKE),
+            Payload::ConverseTokens => Some(&bedrock::COUNT),
             Payload::Own => None,
         }
+    }
+
+    /// The list that a body is read by, where one path takes the bodies of several, and what it asks for then.
+    pub(crate) fn settled(
+        &'static self,
+        root: Value<'_>,
+        named: Option<&str>,
+    ) -> Result<(&'static Self, Option<Operation>), Unreadable> {
+        if !std::ptr::eq(self, &raw const bedrock::INVOKE) {
+            return Ok((self, None));
+        }
+        bedrock::family(root, named).map(|(endpoint, operation)| (endpoint, Some(operation)))
     }
 
     /// The rule for exactly this name.
@@ -175,6 +201,12 @@ pub(crate) const REFUSED: Members = &[
     ("vector_store_ids", Rule::Refuse(REFERENCE)),
     ("web_search_options", Rule::Refuse(REFERENCE)),
 ];
+
+/// Why a name is refused at every endpoint that does not list it, if it is.
+pub(crate) fn refusal_of(name: &str) -> Option<Reason> {
+    let (_, rule) = REFUSED.iter().find(|(known, _)| *known == name)?;
+    if let Rule::Refuse(reason) = rule { Some(*reason) } else { None }
+}
 
 /// `POST /v1/chat/completions`.
 pub(crate) static CHAT: Endpoint = Endpoint {

@@ -7,9 +7,11 @@
 mod answer;
 mod content;
 mod fold;
+mod form;
 mod head;
 mod json;
 mod members;
+mod messages;
 mod metadata;
 mod needs;
 mod own;
@@ -21,6 +23,7 @@ mod unreadable;
 mod usage;
 
 pub use answer::{Framing, Seen, Watch};
+pub use messages::message;
 pub use metadata::{Fact, Metadata};
 pub use needs::{Fetch, Needs};
 pub use own::{CheckAsk, EvaluateAsk, ListAsk};
@@ -82,6 +85,8 @@ pub(crate) struct Reading {
     prompt: Option<PromptClaim>,
     texts: Texts,
     needs: Needs,
+    /// What the body asks for, where the route cannot tell.
+    operation: Option<Operation>,
 }
 
 impl Call {
@@ -114,8 +119,9 @@ impl Call {
 
     /// Writes what was read into the docket.
     fn describe(&mut self) {
-        let (stream, max_tokens) = (self.stream(), self.max_output_tokens());
+        let (operation, stream, max_tokens) = (self.operation(), self.stream(), self.max_output_tokens());
         let docket = self.caller.docket_mut();
+        docket.operation = Some(operation);
         docket.stream = stream;
         docket.max_tokens = max_tokens;
         docket.facts.extend(self.metadata.recordable());
@@ -165,8 +171,8 @@ impl Call {
 
     /// What is asked for.
     #[must_use]
-    pub const fn operation(&self) -> Operation {
-        self.route.operation
+    pub fn operation(&self) -> Operation {
+        self.reading.operation.unwrap_or(self.route.operation)
     }
 
     /// Whether the answer is to be a stream.

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::content::{Walk, present};
 use super::fold;
+use super::form::Filling;
 use super::json::{Document, Kind, Value};
 use super::members::{Endpoint, Rule};
 use super::needs::Needs;
@@ -26,6 +27,7 @@ pub(crate) fn read(
 ) -> Result<Reading, Unreadable> {
     let document = Document::read(body).map_err(Unreadable::flawed)?;
     let root = document.root();
+    let (endpoint, operation) = endpoint.settled(root, named)?;
     if root.kind() != Kind::Object {
         return Err(Unreadable::new(Reason::MalformedRequest, "body: no JSON object"));
     }
@@ -45,7 +47,7 @@ pub(crate) fn read(
             found.take(endpoint, rule, &key, value)?;
         }
     }
-    found.into_reading(named, streaming)
+    Ok(Reading { operation, ..found.into_reading(named, streaming)? })
 }
 
 /// What was found so far.
@@ -80,6 +82,10 @@ impl<'d> Found<'d> {
             Rule::TextsOrTokens => self.inputs = texts_or_tokens(&mut self.texts, key, value)?,
             Rule::PromptReference => self.prompt = Some(prompt_reference(&mut walk, value)?),
             Rule::Voice => voice(&mut walk, value)?,
+            Rule::Shaped(form) => {
+                let mut filling = Filling { texts: walk.texts, needs: walk.needs, bound: &mut self.bound };
+                filling.take(form, Source::User, value)?;
+            }
             Rule::Read => self.texts.add(Source::User, value),
             Rule::Format => {
                 Walk::settings(value)?;
@@ -102,6 +108,9 @@ impl<'d> Found<'d> {
     fn into_reading(self, named: Option<&str>, streaming: Streaming) -> Result<Reading, Unreadable> {
         let (model, model_at) = model(self.model, named)?;
         let stream = match streaming {
+            Streaming::Never if self.stream == Some(true) => {
+                return Err(Unreadable::new(Reason::AmbiguousRequest, "body: `stream` at a path that does not stream"));
+            }
             Streaming::Never => false,
             Streaming::Always => true,
             Streaming::Asked => self.stream.unwrap_or(false),
@@ -116,6 +125,7 @@ impl<'d> Found<'d> {
             prompt: self.prompt,
             texts: self.texts,
             needs: self.needs,
+            operation: None,
         })
     }
 }

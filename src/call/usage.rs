@@ -1,7 +1,7 @@
 //! Tokens as providers report them, in one shape.
 //!
 //! Sources: OpenAI API reference, `CompletionUsage`, `ResponseUsage` and embeddings' `usage`; Anthropic API reference,
-//! `Usage` and `MessageDeltaUsage`.
+//! `Usage` and `MessageDeltaUsage`; Amazon Bedrock API reference, `TokenUsage`.
 
 use super::json::Value;
 use crate::speech::Dialect;
@@ -27,6 +27,8 @@ pub(crate) struct Counts {
     input: Option<u64>,
     output: Option<u64>,
     cached: Option<u64>,
+    /// Cached tokens that are not among `input`: Bedrock's own figures, and Anthropic's.
+    cached_apart: Option<u64>,
     /// Anthropic counts what it wrote into its cache apart from `input`.
     written: Option<u64>,
     reasoning: Option<u64>,
@@ -51,6 +53,22 @@ impl Counts {
             .reasoning
             .max(detail("completion_tokens_details", "reasoning_tokens"))
             .max(detail("output_tokens_details", "reasoning_tokens"));
+        self.cached_apart = self.cached_apart.max(count("cache_read_input_tokens"));
+        self.take_amazon(count);
+    }
+
+    /// Bedrock's `TokenUsage`, and the figures that end a stream of an invoked model.
+    fn take_amazon(&mut self, count: impl Fn(&str) -> Option<u64>) {
+        self.input = self.input.max(count("inputTokens")).max(count("inputTokenCount"));
+        self.output = self.output.max(count("outputTokens")).max(count("outputTokenCount"));
+        let cached = count("cacheReadInputTokens").max(count("cacheReadInputTokenCount"));
+        (self.cached, self.cached_apart) = (self.cached.max(cached), self.cached_apart.max(cached));
+        self.written = self.written.max(count("cacheWriteInputTokens")).max(count("cacheWriteInputTokenCount"));
+    }
+
+    /// Figures that stand elsewhere than in a report.
+    pub(crate) const fn stated(input: Option<u64>, output: Option<u64>) -> Self {
+        Self { input, output, cached: None, cached_apart: None, written: None, reasoning: None }
     }
 
     /// The sum of the reports, if there was one with a figure that counts.
@@ -61,13 +79,12 @@ impl Counts {
         // Anthropic's `input_tokens` leaves out what was read from or written to the cache; OpenAI's includes it.
         let input = match dialect {
             Dialect::Anthropic => input.saturating_add(cached).saturating_add(self.written.unwrap_or_default()),
-            Dialect::OpenAi
-            | Dialect::Gemini
-            | Dialect::Azure
-            | Dialect::Bedrock
-            | Dialect::Cohere
-            | Dialect::Ollama
-            | Dialect::Own => input,
+            Dialect::Bedrock => input
+                .saturating_add(self.cached_apart.unwrap_or_default())
+                .saturating_add(self.written.unwrap_or_default()),
+            Dialect::OpenAi | Dialect::Gemini | Dialect::Azure | Dialect::Cohere | Dialect::Ollama | Dialect::Own => {
+                input
+            }
         };
         let (output, reasoning) = (self.output.unwrap_or_default(), self.reasoning.unwrap_or_default());
         Some(Usage { input, output, cached, reasoning, estimated: false })

@@ -206,7 +206,8 @@ impl Gate {
             reply::show_standing(&mut shown, standing);
         }
         let route = sealed.permit().call().route();
-        let watch = Watch::new(route.dialect, route.operation, framing);
+        let mut watch = Watch::new(route.dialect, sealed.permit().call().operation(), framing);
+        watch.see_head(&head.headers);
         let begun = Begun {
             watch,
             status: head.status.as_u16(),

@@ -14,6 +14,14 @@ pub const ROUTES: &[Route] = &[
     Route { verb: Verb::Get, ..Route::post(Dialect::OpenAi, Operation::Models, Payload::Own, "/v1/models") },
     Route::post(Dialect::Anthropic, Operation::Chat, Payload::Messages, "/v1/messages").streaming(Streaming::Asked),
     Route::post(Dialect::Anthropic, Operation::CountTokens, Payload::CountTokens, "/v1/messages/count_tokens"),
+    Route::post(Dialect::Bedrock, Operation::Chat, Payload::Converse, "/model/{model_id}/converse"),
+    Route::post(Dialect::Bedrock, Operation::Chat, Payload::Converse, "/model/{model_id}/converse-stream")
+        .streaming(Streaming::Always),
+    // Its body may correct the operation: an embedding model is invoked like any other.
+    Route::post(Dialect::Bedrock, Operation::Chat, Payload::Invoke, "/model/{model_id}/invoke"),
+    Route::post(Dialect::Bedrock, Operation::Chat, Payload::Invoke, "/model/{model_id}/invoke-with-response-stream")
+        .streaming(Streaming::Always),
+    Route::post(Dialect::Bedrock, Operation::CountTokens, Payload::ConverseTokens, "/model/{model_id}/count-tokens"),
     Route::post(Dialect::Own, Operation::Check, Payload::Own, "/v1/check"),
     Route::post(Dialect::Own, Operation::Evaluate, Payload::Own, "/api/evaluate"),
 ];

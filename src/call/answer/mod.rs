@@ -8,10 +8,12 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use super::json::{Document, Value};
+use super::messages::Messages;
 use super::sse::{Event, Events};
 use super::usage::{Counts, Usage};
 use crate::speech::{Dialect, Operation};
 
+mod bedrock;
 mod whole;
 
 use whole::Scanner;
@@ -54,6 +56,8 @@ pub enum Framing {
     Whole,
     /// Server-sent events.
     Events,
+    /// Amazon's event stream messages.
+    Messages,
 }
 
 impl Framing {
@@ -61,14 +65,20 @@ impl Framing {
     #[must_use]
     pub fn of(media_type: &str) -> Self {
         let essence = media_type.split(';').next().unwrap_or_default().trim();
-        if essence.eq_ignore_ascii_case("text/event-stream") { Self::Events } else { Self::Whole }
+        if essence.eq_ignore_ascii_case("text/event-stream") {
+            Self::Events
+        } else if essence.eq_ignore_ascii_case("application/vnd.amazon.eventstream") {
+            Self::Messages
+        } else {
+            Self::Whole
+        }
     }
 
     /// Whether what comes first may leave before the rest has come.
     #[must_use]
     pub const fn is_stream(self) -> bool {
         match self {
-            Self::Events => true,
+            Self::Events | Self::Messages => true,
             Self::Whole => false,
         }
     }
@@ -82,11 +92,14 @@ pub struct Watch {
     body: Body,
     bytes: u64,
     tally: Tally,
+    /// What the head said of tokens.
+    head: Counts,
 }
 
 #[derive(Debug)]
 enum Body {
     Stream(Events),
+    Messages(Messages),
     Whole(Scanner),
 }
 
@@ -105,9 +118,36 @@ impl Watch {
     pub fn new(dialect: Dialect, operation: Operation, framing: Framing) -> Self {
         let body = match framing {
             Framing::Events => Body::Stream(Events::default()),
+            Framing::Messages => Body::Messages(Messages::default()),
             Framing::Whole => Body::Whole(Scanner::default()),
         };
-        Self { dialect, operation, body, bytes: 0, tally: Tally::default() }
+        Self { dialect, operation, body, bytes: 0, tally: Tally::default(), head: Counts::default() }
+    }
+
+    /// Sees the head, in which Amazon Bedrock counts tokens for the families whose bodies do not.
+    pub fn see_head(&mut self, head: &http::HeaderMap) {
+        if self.dialect == Dialect::Bedrock {
+            self.head = bedrock::counts(head);
+        }
+    }
+
+    /// Bytes of a message that has begun and not ended: they cannot be passed on before an error that is told in the
+    /// stream. 0 where another framing sets an error off from what was cut.
+    #[must_use]
+    pub const fn unfinished(&self) -> usize {
+        match &self.body {
+            Body::Messages(messages) => messages.unfinished(),
+            Body::Stream(_) | Body::Whole(_) => 0,
+        }
+    }
+
+    /// Whether what comes from here on cannot be told apart any more.
+    #[must_use]
+    pub const fn is_broken(&self) -> bool {
+        match &self.body {
+            Body::Messages(messages) => messages.is_broken(),
+            Body::Stream(_) | Body::Whole(_) => false,
+        }
     }
 
     /// Sees the next bytes; any chunking gives the same result.
@@ -116,6 +156,7 @@ impl Watch {
         let (dialect, operation, tally) = (self.dialect, self.operation, &mut self.tally);
         match &mut self.body {
             Body::Stream(events) => events.feed(chunk, |event| tally.take(dialect, operation, event)),
+            Body::Messages(messages) => messages.feed(chunk, |message| tally.take_message(message)),
             Body::Whole(scanner) => scanner.feed(chunk),
         }
     }
@@ -130,6 +171,10 @@ impl Watch {
                 let mut rest = events.clone();
                 rest.feed(b"\n\n", |event| tally.take(self.dialect, self.operation, event));
                 (tally.ended, rest.oversized())
+            }
+            Body::Messages(messages) => {
+                tally.failed |= messages.is_broken();
+                (tally.ended, messages.oversized())
             }
             Body::Whole(scanner) => {
                 if let Ok(document) = Document::read(scanner.usage()) {
@@ -158,7 +203,7 @@ impl Watch {
             | Operation::Rerank
             | Operation::Models
             | Operation::Check
-            | Operation::Evaluate => counts.usage(self.dialect),
+            | Operation::Evaluate => counts.usage(self.dialect).or_else(|| self.head.usage(self.dialect)),
         }
     }
 }
