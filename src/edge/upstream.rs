@@ -23,7 +23,9 @@ use rustls_platform_verifier::BuilderVerifierExt;
 
 use super::connect::Timely;
 use super::headers;
+use super::sigv4::Signer;
 use crate::audit::Sealed;
+use crate::clock::{Clock, SharedClock};
 use crate::config::bootstrap::{Auth, Timeouts, Upstream};
 use crate::id::UpstreamId;
 use crate::reason::Reason;
@@ -42,6 +44,7 @@ const LARGEST_CA: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Upstreams {
     endpoints: HashMap<UpstreamId, Endpoint>,
+    clock: SharedClock,
 }
 
 /// One upstream: its client, and what is the same for all calls to it.
@@ -53,6 +56,8 @@ struct Endpoint {
     /// The targets that are the same for every call.
     targets: HashMap<&'static str, Uri>,
     credential: Option<Credential>,
+    /// Signs instead.
+    signer: Option<Signer>,
     retries: u32,
     timeouts: Timeouts,
 }
@@ -108,16 +113,16 @@ impl NoAnswer {
 }
 
 impl Upstreams {
-    /// Sets up a client for each upstream; connects nowhere yet.
+    /// Sets up a client for each upstream; connects nowhere yet. `clock` dates signatures.
     ///
     /// # Errors
     /// [`BadUpstream`] for the first one that cannot be used.
-    pub fn open(configured: &BTreeMap<UpstreamId, Upstream>) -> Result<Self, BadUpstream> {
+    pub fn open(configured: &BTreeMap<UpstreamId, Upstream>, clock: SharedClock) -> Result<Self, BadUpstream> {
         let endpoints = configured
             .iter()
             .map(|(name, upstream)| Endpoint::open(name, upstream).map(|endpoint| (name.clone(), endpoint)))
             .collect::<Result<_, _>>()?;
-        Ok(Self { endpoints })
+        Ok(Self { endpoints, clock })
     }
 
     /// The time limits of an upstream.
@@ -129,7 +134,9 @@ impl Upstreams {
     pub(super) async fn send(&self, sealed: &Sealed) -> Result<Response<Incoming>, NoAnswer> {
         let endpoint = self.endpoints.get(&sealed.permit().model().file.upstream).ok_or(NoAnswer::Failed)?;
         let deadline = endpoint.timeouts.first_byte;
-        let answer = tokio::time::timeout(deadline, endpoint.send(sealed)).await.unwrap_or(Err(NoAnswer::TimedOut))?;
+        let answer = tokio::time::timeout(deadline, endpoint.send(sealed, &*self.clock))
+            .await
+            .unwrap_or(Err(NoAnswer::TimedOut))?;
         if may_pass(answer.status(), answer.headers()) { Ok(answer) } else { Err(NoAnswer::Failed) }
     }
 }
@@ -163,15 +170,16 @@ impl Endpoint {
             url: upstream.url.clone(),
             targets,
             credential,
+            signer: upstream.signing.as_ref().map(Signer::new),
             retries: upstream.retries,
             timeouts: upstream.timeouts,
         })
     }
 
-    async fn send(&self, sealed: &Sealed) -> Result<Response<Incoming>, NoAnswer> {
+    async fn send(&self, sealed: &Sealed, clock: &dyn Clock) -> Result<Response<Incoming>, NoAnswer> {
         let mut left = self.retries;
         loop {
-            match self.client.request(self.request(sealed)?).await {
+            match self.client.request(self.request(sealed, clock)?).await {
                 Ok(answer) => return Ok(answer),
                 // No connection, so no byte of the request was sent: asking again cannot do anything twice.
                 Err(fault) if fault.is_connect() && left > 0 => left -= 1,
@@ -183,7 +191,7 @@ impl Endpoint {
         }
     }
 
-    fn request(&self, sealed: &Sealed) -> Result<Request<Full<Bytes>>, NoAnswer> {
+    fn request(&self, sealed: &Sealed, clock: &dyn Clock) -> Result<Request<Full<Bytes>>, NoAnswer> {
         let permit = sealed.permit();
         let arrival = permit.call().caller().arrival();
         let route = arrival.route().ok_or(NoAnswer::Failed)?;
@@ -193,7 +201,7 @@ impl Endpoint {
             Some(target) => target.clone(),
             None => target(&self.url, permit.target()).ok_or(NoAnswer::Failed)?,
         };
-        let mut head = headers::for_upstream(arrival.headers());
+        let mut head = headers::for_upstream(arrival.headers(), route.dialect);
         if let Some(traceparent) =
             sealed.docket().traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok())
         {
@@ -204,6 +212,12 @@ impl Endpoint {
             head.insert(name, value);
         }
         *request.headers_mut() = head;
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut request, permit.body(), clock.utc()).map_err(|fault| {
+                tracing::warn!(upstream = %permit.model().file.upstream, fault = %chain(&fault), "request not signed");
+                NoAnswer::Failed
+            })?;
+        }
         Ok(request)
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::call;
 use crate::docket::Docket;
 use crate::reason::Reason;
 use crate::speech::{Dialect, Operation};
@@ -39,6 +40,9 @@ pub(super) fn error_value(docket: &Docket, reason: Reason, status: StatusCode, m
 
 /// The last piece of a stream that has begun: one error event of the dialect, set off from whatever was cut before it.
 pub(super) fn error_event(docket: &Docket, value: &Value) -> Bytes {
+    if docket.dialect == Dialect::Bedrock {
+        return Bytes::from(exception(value));
+    }
     Bytes::from(match (docket.dialect, docket.operation) {
         (Dialect::Anthropic, _) | (_, Some(Operation::Responses)) => format!("\n\nevent: error\ndata: {value}\n\n"),
         (Dialect::Ollama, _) => format!("\n{value}\n"),
@@ -46,6 +50,17 @@ pub(super) fn error_event(docket: &Docket, value: &Value) -> Bytes {
             format!("\n\ndata: {value}\n\n")
         }
     })
+}
+
+/// The exception that both of Bedrock's streams know for a model that broke off (API reference, `ConverseStreamOutput`
+/// and `ResponseStream`), as a message of an event stream.
+fn exception(value: &Value) -> Vec<u8> {
+    let headers = [
+        (":message-type", "exception"),
+        (":exception-type", "modelStreamErrorException"),
+        (":content-type", "application/json"),
+    ];
+    call::message(&headers, value.to_string().as_bytes())
 }
 
 /// OpenAI's `type` words by status.
