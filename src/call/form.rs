@@ -238,7 +238,10 @@ fn snake(name: &str) -> String {
         if c.is_uppercase() && after_small {
             out.push('_');
         }
-        after_small = c.is_lowercase() || c.is_ascii_digit();
+        // What shows nothing stands between nothing.
+        if c.is_alphanumeric() || matches!(c, '_' | '-') {
+            after_small = c.is_lowercase() || c.is_ascii_digit();
+        }
         out.push(if c == '-' { '_' } else { c });
     }
     fold::fold(&out)

@@ -91,6 +91,7 @@ const QUERY_NAMES: &[&str] = &[
     "model",
     "models",
     "model_id",
+    "modelid",
     "model_name",
     "deployment",
     "deployment_id",

@@ -10,6 +10,7 @@ pub(crate) use bedrock::{BOUNDS, CONVERSATION};
 
 use super::Unreadable;
 use super::content::Shape;
+use super::fold;
 use super::form::Form;
 use super::json::Value;
 use crate::reason::Reason;
@@ -131,6 +132,11 @@ impl Endpoint {
             return Ok((self, None));
         }
         bedrock::family(root, named).map(|(endpoint, operation)| (endpoint, Some(operation)))
+    }
+
+    /// Whether a name of the list folds to this, or is it.
+    pub(crate) fn knows(&self, folded: &str) -> bool {
+        self.rule(folded).is_some() || self.members.iter().any(|(known, _)| fold::fold(known) == folded)
     }
 
     /// The rule for exactly this name.

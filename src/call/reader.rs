@@ -35,7 +35,7 @@ pub(crate) fn read(
     for (name, value) in root.members() {
         let key = name.text();
         let Some(rule) = endpoint.rule(&key) else {
-            let ambiguous = fold::folds_to(&key, |folded| endpoint.rule(folded).is_some());
+            let ambiguous = fold::folds_to(&key, |folded| endpoint.knows(folded));
             return Err(if ambiguous {
                 Unreadable::at(Reason::AmbiguousRequest, "ambiguous member name", name.offset())
             } else {

@@ -12,6 +12,7 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use chrono::{DateTime, Utc};
 use http::Request;
+use http::header::AUTHORIZATION;
 
 use crate::config::bootstrap::Signing;
 
@@ -58,6 +59,9 @@ impl Signer {
             .map_err(|why| Unsigned(why.into()))?;
         let (instructions, _) = sign(signable, &parameters).map_err(|why| Unsigned(why.into()))?.into_parts();
         instructions.apply_to_request_http1x(request);
+        if let Some(value) = request.headers_mut().get_mut(AUTHORIZATION) {
+            value.set_sensitive(true);
+        }
         Ok(())
     }
 }

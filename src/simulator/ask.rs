@@ -51,8 +51,15 @@ impl Ask<'_> {
     }
 
     fn most_pieces(&self) -> usize {
-        let names = ["max_completion_tokens", "max_output_tokens", "max_tokens"];
-        let most = names.iter().find_map(|name| self.body.get(name)?.as_u64());
+        let places = [
+            "/max_completion_tokens",
+            "/max_output_tokens",
+            "/max_tokens",
+            "/max_gen_len",
+            "/inferenceConfig/maxTokens",
+            "/textGenerationConfig/maxTokenCount",
+        ];
+        let most = places.iter().find_map(|place| self.body.pointer(place)?.as_u64());
         most.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX)
     }
 

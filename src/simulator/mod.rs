@@ -1,4 +1,4 @@
-//! A simulated LLM: an upstream that answers as OpenAI and Anthropic do, misbehaves on demand and remembers what it
+//! A simulated LLM: an upstream that answers as OpenAI, Anthropic and Amazon Bedrock do, misbehaves on demand and remembers what it
 //! was sent.
 //!
 //! `portcullis demo` runs it so that a first look needs no account anywhere; the integration tests and the SDK suites
@@ -12,6 +12,7 @@
 
 mod anthropic;
 mod ask;
+mod bedrock;
 mod body;
 mod control;
 mod framing;
@@ -21,6 +22,7 @@ mod openai;
 mod orders;
 mod reply;
 mod server;
+mod sigv4;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -64,7 +66,8 @@ impl Simulator {
         Ok(Self { addr, state, tasks, ending })
     }
 
-    /// Answers 401 from now on to what does not carry exactly `key`, in whichever header a vendor's SDK would put it.
+    /// Answers 401 from now on to what does not carry exactly `key`, in whichever header a vendor's SDK would put it, and
+    /// is not signed with it as AWS Signature Version 4 has it.
     #[must_use]
     pub fn expecting_key(self, key: &str) -> Self {
         self.state.expect_key(key);

@@ -11,8 +11,12 @@ use crate::speech::Dialect;
 pub(super) enum Answer {
     /// One JSON document.
     Whole(StatusCode, Value),
+    /// One JSON document whose tokens the head counts: input, then output.
+    Metered(Value, u64, u64),
     /// Server-sent events, each with the blank line that ends it.
     Stream(Vec<Bytes>),
+    /// Amazon's event stream messages.
+    Messages(Vec<Bytes>),
 }
 
 impl Answer {
@@ -40,13 +44,8 @@ pub(super) fn error(dialect: Dialect, status: StatusCode, message: &str) -> Answ
         Dialect::Anthropic => {
             json!({"type": "error", "error": {"type": anthropic_word(status), "message": message}, "request_id": "req_simulated"})
         }
-        Dialect::OpenAi
-        | Dialect::Gemini
-        | Dialect::Azure
-        | Dialect::Bedrock
-        | Dialect::Cohere
-        | Dialect::Ollama
-        | Dialect::Own => {
+        Dialect::Bedrock => json!({"message": message}),
+        Dialect::OpenAi | Dialect::Gemini | Dialect::Azure | Dialect::Cohere | Dialect::Ollama | Dialect::Own => {
             let (kind, code) = openai_words(status);
             json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
         }

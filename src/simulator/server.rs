@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -29,7 +29,7 @@ use super::ledger::{Heard, Ledger};
 use super::orders::Orders;
 use super::reply::{self, Answer};
 use super::wire::{Swap, Wire};
-use super::{anthropic, control, gzip, openai};
+use super::{anthropic, bedrock, control, gzip, openai, sigv4};
 use crate::secret::Secret;
 use crate::speech::Dialect;
 
@@ -75,9 +75,13 @@ impl State {
         self.stand(Orders::default());
     }
 
-    fn admits(&self, headers: &HeaderMap) -> bool {
+    fn admits(&self, head: &http::request::Parts, body: &[u8]) -> bool {
         let key = self.key.lock();
         let Some(key) = key.as_ref() else { return true };
+        let headers = &head.headers;
+        if sigv4::claims(headers) {
+            return sigv4::is_signed(head, body, key.expose());
+        }
         let carried = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let bearer = carried("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let vendors = ["x-api-key", "api-key", "x-goog-api-key"].into_iter().filter_map(carried);
@@ -142,7 +146,11 @@ async fn converse(stream: TcpStream, state: Arc<State>, tasks: TaskTracker, endi
 
 async fn exchange(state: &State, swap: &Swap, request: Request<Incoming>) -> Response<Script> {
     let (head, body) = request.into_parts();
-    let dialect = if head.uri.path().starts_with("/v1/messages") { Dialect::Anthropic } else { Dialect::OpenAi };
+    let dialect = match head.uri.path() {
+        path if path.starts_with("/v1/messages") => Dialect::Anthropic,
+        path if path.starts_with("/model/") => Dialect::Bedrock,
+        _ => Dialect::OpenAi,
+    };
     let Ok(body) = Limited::new(body, BODY_LIMIT_BYTES).collect().await else {
         let refused = reply::error(dialect, StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or broke off");
         return respond(refused, &Orders::default(), 0);
@@ -154,7 +162,7 @@ async fn exchange(state: &State, swap: &Swap, request: Request<Incoming>) -> Res
     let answering = state.ledger.answering();
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
     let (method, path, version) = (head.method.clone(), head.uri.path().to_owned(), head.version);
-    let admitted = state.admits(&head.headers);
+    let admitted = state.admits(&head, &body);
     let number =
         state.ledger.hear(Heard { method: head.method, target, version, headers: head.headers, body: body.clone() });
     let (answer, orders) = if admitted {
@@ -188,6 +196,9 @@ fn answer(state: &State, dialect: Dialect, asked: (&Method, &str), body: &[u8], 
         ("POST", "/v1/embeddings") => openai::embeddings,
         ("POST", "/v1/messages") => anthropic::messages,
         ("POST", "/v1/messages/count_tokens") => anthropic::count_tokens,
+        ("POST", path) if bedrock::endpoint(path).is_some() => {
+            return bedrock_answer(state, path, body, number);
+        }
         _ => {
             state.ledger.unknown_path();
             return refuse(StatusCode::NOT_FOUND, "the simulated vendor does not serve this method and path");
@@ -211,12 +222,31 @@ fn answer(state: &State, dialect: Dialect, asked: (&Method, &str), body: &[u8], 
     (answer, orders)
 }
 
+/// The same where the model stands in the path.
+fn bedrock_answer(state: &State, path: &str, body: &[u8], number: u64) -> (Answer, Orders) {
+    let refuse = |status, message: &str| (reply::error(Dialect::Bedrock, status, message), Orders::default());
+    let (Some((model, endpoint)), Ok(json)) = (bedrock::endpoint(path), serde_json::from_slice::<Value>(body)) else {
+        return refuse(StatusCode::BAD_REQUEST, "the body is not JSON");
+    };
+    let orders = match orders(state, &json) {
+        Ok(orders) => orders,
+        Err(why) => return refuse(StatusCode::BAD_REQUEST, &why.to_string()),
+    };
+    let failing = orders.status.and_then(|status| StatusCode::from_u16(status).ok()).filter(|s| !s.is_success());
+    let answer = match failing {
+        Some(status) => reply::error(Dialect::Bedrock, status, "the simulated vendor was ordered to fail"),
+        None => endpoint(&Ask { body: &json, model: &model, orders: &orders, bytes: body.len(), number }),
+    };
+    (answer, orders)
+}
+
 /// Queued orders first, then the request's own, then the standing ones; they are not mixed.
 fn orders(state: &State, json: &Value) -> Result<Orders, super::BadOrder> {
     if let Some(queued) = state.queued.lock().pop_front() {
         return Ok(queued);
     }
-    let user = json.get("user").or_else(|| json.pointer("/metadata/user_id")).and_then(Value::as_str);
+    let places = ["/user", "/metadata/user_id", "/requestMetadata/user"];
+    let user = places.iter().find_map(|place| json.pointer(place)).and_then(Value::as_str);
     let own = user.map(Orders::in_user).transpose()?.flatten();
     Ok(own.unwrap_or_else(|| state.standing.lock().clone()))
 }
@@ -224,7 +254,8 @@ fn orders(state: &State, json: &Value) -> Result<Orders, super::BadOrder> {
 /// Media type and all bytes of an answer.
 fn flat(answer: &Answer) -> (&'static str, Bytes) {
     match answer {
-        Answer::Whole(_, json) => ("application/json", Bytes::from(json.to_string())),
+        Answer::Whole(_, json) | Answer::Metered(json, ..) => ("application/json", Bytes::from(json.to_string())),
+        Answer::Messages(messages) => ("application/vnd.amazon.eventstream", Bytes::from(messages.concat())),
         Answer::Stream(events) => ("text/event-stream; charset=utf-8", Bytes::from(events.concat())),
     }
 }
@@ -232,15 +263,20 @@ fn flat(answer: &Answer) -> (&'static str, Bytes) {
 /// The answer as ordered, with the kinds of header that a vendor sends and a gate must not pass on.
 fn respond(answer: Answer, orders: &Orders, number: u64) -> Response<Script> {
     let (media, whole) = flat(&answer);
+    let metered = if let Answer::Metered(_, input, output) = &answer { Some((*input, *output)) } else { None };
+    let exception = if let Answer::Whole(status, json) = &answer { bedrock::exception(*status, json) } else { None };
     let (status, script) = match answer {
         Answer::Whole(status, _) if orders.gzip => {
             (status, Script::whole(gzip::member(&whole).into(), orders.cut_after.is_some()))
         }
         Answer::Whole(status, _) => (status, Script::whole(whole, orders.cut_after.is_some())),
+        Answer::Metered(..) => (StatusCode::OK, Script::whole(whole, orders.cut_after.is_some())),
         Answer::Stream(_) if orders.gzip => {
             (StatusCode::OK, Script::stream(vec![gzip::member(&whole).into()], orders.pause, orders.cut_after))
         }
-        Answer::Stream(events) => (StatusCode::OK, Script::stream(events, orders.pause, orders.cut_after)),
+        Answer::Stream(events) | Answer::Messages(events) => {
+            (StatusCode::OK, Script::stream(events, orders.pause, orders.cut_after))
+        }
     };
     let mut response = Response::new(script);
     *response.status_mut() = status;
@@ -250,6 +286,13 @@ fn respond(answer: Answer, orders: &Orders, number: u64) -> Response<Script> {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     headers.insert("request-id", HeaderValue::from(number));
+    if let Some((input, output)) = metered {
+        headers.insert("x-amzn-bedrock-input-token-count", HeaderValue::from(input));
+        headers.insert("x-amzn-bedrock-output-token-count", HeaderValue::from(output));
+    }
+    if let Some(exception) = exception {
+        headers.insert("x-amzn-errortype", HeaderValue::from_static(exception));
+    }
     if orders.gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }

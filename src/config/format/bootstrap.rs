@@ -448,8 +448,8 @@ impl UpstreamWritten {
             None => (None, None),
             Some(Either::Short(word)) => (Some(Auth::from(word)), None),
             Some(Either::Long(AuthWritten { sigv4 })) => {
-                if api_key_at.is_some() {
-                    reading.wrong(api_key_at.unwrap_or_default(), "`api_key` is not sent where `sigv4` signs");
+                if let Some(place) = api_key_at {
+                    reading.wrong(place, "`api_key` is not sent where `sigv4` signs");
                 }
                 (None, Some(sigv4.checked(reading)?))
             }
