@@ -18,6 +18,11 @@ use crate::route::Parameter;
 const PROMPT: &str = "x-portcullis-prompt";
 const METADATA: &str = "x-portcullis-metadata";
 
+/// The same where an endpoint takes a body without a label for JSON, as Amazon Bedrock does for invocations.
+pub(crate) fn expect_json_or_no_label(headers: &HeaderMap) -> Result<(), Unreadable> {
+    if headers.contains_key(CONTENT_TYPE) { expect_json(headers) } else { expect_no_coding(headers) }
+}
+
 /// Checks that the body is one document of JSON in UTF-8 that no coding wraps.
 pub(crate) fn expect_json(headers: &HeaderMap) -> Result<(), Unreadable> {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
@@ -27,6 +32,10 @@ pub(crate) fn expect_json(headers: &HeaderMap) -> Result<(), Unreadable> {
     if !media_type.to_str().is_ok_and(is_json) {
         return Err(Unreadable::new(Reason::UnsupportedEncoding, "head: content type is not JSON in UTF-8"));
     }
+    expect_no_coding(headers)
+}
+
+fn expect_no_coding(headers: &HeaderMap) -> Result<(), Unreadable> {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),

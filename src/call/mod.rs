@@ -43,7 +43,7 @@ use crate::docket::{CheckVerdict, Docket, Stopped};
 use crate::id::{ClaimedModel, TenantId};
 use crate::identity::Caller;
 use crate::reason::Reason;
-use crate::route::Route;
+use crate::route::{Payload, Route};
 use crate::speech::{Operation, Source};
 
 /// Evidence that a caller's bytes were read whole, in exactly one way. Owns the bytes.
@@ -279,7 +279,11 @@ fn judge(caller: &Caller, body: &Bytes) -> Result<Read, Unreadable> {
     let route = matched.route();
     let endpoint = Endpoint::of(route.payload).ok_or_else(no_route)?;
     let query = head::query(arrival.query(), Some(endpoint), route.query)?;
-    head::expect_json(arrival.headers())?;
+    if route.payload == Payload::Invoke {
+        head::expect_json_or_no_label(arrival.headers())?;
+    } else {
+        head::expect_json(arrival.headers())?;
+    }
     let metadata = head::metadata(arrival.headers())?;
     let declared = head::prompt(arrival.headers())?;
     let mut reading = reader::read(endpoint, matched.model(), route.streaming, body)?;

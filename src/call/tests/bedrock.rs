@@ -170,7 +170,11 @@ fn media_is_no_text() {
 }
 
 #[test]
-fn a_body_needs_its_content_type_here_too() {
+fn an_invocation_needs_no_label_and_takes_no_other() {
+    assert_eq!(verdict(read_with("/model/m/invoke", &[], r#"{"prompt":"x"}"#)), "forwarded");
+    assert_eq!(refusal(read_with("/model/m/converse", &[], r#"{"messages":[]}"#)), "unsupported_encoding");
+    let coded = read_with("/model/m/invoke", &[("content-encoding", "gzip")], r#"{"prompt":"x"}"#);
+    assert_eq!(refusal(coded), "unsupported_encoding");
     for kind in ["application/octet-stream", "text/plain"] {
         let found = read_with("/model/m/invoke", &[("content-type", kind)], r#"{"prompt":"x"}"#);
         assert_eq!(refusal(found), "unsupported_encoding");
