@@ -17,7 +17,11 @@ const HEAD: &str =
 
 async fn site() -> (Site, Upstream) {
     let upstream = Upstream::open().await;
-    let site = Site::with(|dir| edits::aim(dir, &upstream.url())).await;
+    let site = Site::with(|dir| {
+        edits::aim(dir, &upstream.url());
+        edits::upstream(dir, "breaker: {failures: 1000, open_for: 1s}");
+    })
+    .await;
     (site, upstream)
 }
 
