@@ -170,6 +170,8 @@ impl Filling<'_> {
             self.bounds(name, value)?;
             if key == "tools" {
                 self.walk().tools(value)?;
+            } else if snake(&key) == "tools" {
+                return Err(Unreadable::at(Reason::AmbiguousRequest, "ambiguous member name", name.offset()));
             } else {
                 steers_nothing(name, value)?;
                 self.texts.add(Source::User, name.value());

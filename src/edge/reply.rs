@@ -18,6 +18,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 const DECISION: HeaderName = HeaderName::from_static("x-portcullis-decision");
+const AMAZON_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// Where Amazon's SDKs look for the exception.
 const AMAZON_ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 const REASON: HeaderName = HeaderName::from_static("x-portcullis-reason");
@@ -102,9 +103,12 @@ fn message(docket: &Docket, reason: Reason) -> String {
 /// The headers by which every answer to an identified request says what was decided and where it is recorded.
 pub(super) fn sign(headers: &mut HeaderMap, docket: &Docket, decision: &'static str, reason: Option<Reason>) {
     put(headers, REQUEST_ID, docket.request_id.as_str());
+    // Where Anthropic's and Amazon's SDKs look; an upstream's own would name another request.
     if docket.dialect == Dialect::Anthropic {
-        // Where Anthropic's SDKs look; an upstream's own would name another request.
         put(headers, ANTHROPIC_REQUEST_ID, docket.request_id.as_str());
+    }
+    if docket.dialect == Dialect::Bedrock {
+        put(headers, AMAZON_REQUEST_ID, docket.request_id.as_str());
     }
     put(headers, CORRELATION_ID, docket.correlation_id.as_str());
     headers.insert(DECISION, HeaderValue::from_static(decision));
@@ -209,6 +213,7 @@ mod tests {
         let anthropic = signed(Dialect::Anthropic);
         assert_eq!(anthropic["x-request-id"], "req-1");
         assert_eq!(anthropic["request-id"], "req-1");
+        assert_eq!(signed(Dialect::Bedrock)["x-amzn-requestid"], "req-1");
     }
 
     #[test]

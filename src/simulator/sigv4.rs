@@ -35,7 +35,7 @@ fn signature(head: &Parts, body: &[u8], secret: &str) -> Option<(String, String)
     for name in &names {
         let value = head.headers.get(*name)?.to_str().ok()?;
         let value = value.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
-        headers.push_str(&format!("{name}:{value}\n"));
+        headers.extend([*name, ":", &value, "\n"]);
     }
     let mut query: Vec<&str> = head.uri.query().unwrap_or_default().split('&').collect();
     query.sort_unstable();

@@ -196,6 +196,7 @@ def refused(call: Callable[[], object], error: str, code: str, status: int) -> C
     assert (response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]) == (error, status)
     assert f"[{code}]" in response["Error"]["Message"]
     assert headers["x-portcullis-reason"] == code and headers["x-portcullis-audit"]
+    assert response["ResponseMetadata"]["RequestId"] == headers["x-request-id"]
     return caught.value
 
 

@@ -19,8 +19,8 @@ use forms::{
 /// Nothing is told by `type` here.
 static NO_SHAPE: Shape = Shape { roles: &[], parts: &[], tools: &[], untyped_tools: false };
 
-/// Names that would be a second conversation, a second input or a second word on streaming beside the governed ones;
-/// folded.
+/// Names that would be a second conversation, a second input, a second list of tools or a second word on streaming
+/// beside the governed ones; folded.
 pub(crate) const CONVERSATION: &[&str] = &[
     "messages",
     "message",
@@ -35,6 +35,8 @@ pub(crate) const CONVERSATION: &[&str] = &[
     "chat_history",
     "instructions",
     "stream",
+    "tool_config",
+    "connectors",
 ];
 
 /// Names of output bounds in the families' own words; folded.
@@ -80,6 +82,7 @@ pub(crate) static CLAUDE: Endpoint = Endpoint {
     members: &[
         ("anthropic_version", Rule::Pass),
         ("anthropic_beta", Rule::Pass),
+        ("amazon-bedrock-guardrailConfig", Rule::Pass),
         ("max_tokens", Rule::Bound),
         ("messages", Rule::Messages),
         ("system", Rule::System),
@@ -105,6 +108,7 @@ pub(crate) static CLAUDE: Endpoint = Endpoint {
 pub(crate) static NOVA: Endpoint = Endpoint {
     members: &[
         ("schemaVersion", Rule::Pass),
+        ("amazon-bedrock-guardrailConfig", Rule::Pass),
         ("messages", Rule::Shaped(&MESSAGES)),
         ("system", Rule::Shaped(&SYSTEM)),
         ("inferenceConfig", Rule::Shaped(&NOVA_INFERENCE)),
@@ -123,6 +127,7 @@ pub(crate) static TITAN: Endpoint = Endpoint {
         ("normalize", Rule::Pass),
         ("embeddingTypes", Rule::Pass),
         ("embeddingConfig", Rule::Pass),
+        ("amazon-bedrock-guardrailConfig", Rule::Pass),
     ],
     shape: &NO_SHAPE,
 };
@@ -132,6 +137,7 @@ pub(crate) static PROMPT: Endpoint = Endpoint {
     members: &[
         ("prompt", Rule::Shaped(&TEXT)),
         ("max_gen_len", Rule::Bound),
+        ("amazon-bedrock-guardrailConfig", Rule::Pass),
         ("max_tokens", Rule::Bound),
         ("images", Rule::Shaped(&MEDIA_LIST)),
         ("k", Rule::Pass),
@@ -157,6 +163,7 @@ pub(crate) static COMMAND: Endpoint = Endpoint {
         ("chat_history", Rule::Shaped(&COHERE_HISTORY)),
         ("documents", Rule::Shaped(&FREE_LIST_BY_TOOLS)),
         ("preamble", Rule::Shaped(&INSTRUCTIONS)),
+        ("amazon-bedrock-guardrailConfig", Rule::Pass),
         ("max_tokens", Rule::Bound),
         ("frequency_penalty", Rule::Pass),
         ("k", Rule::Pass),
