@@ -87,6 +87,7 @@ packages:
 	command -v cc > /dev/null || missing+=(gcc libc6-dev); \
 	type -P kill > /dev/null || missing+=(procps); \
 	command -v redis-server > /dev/null || missing+=(redis-server); \
+	command -v openssl > /dev/null || missing+=(openssl); \
 	python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3 python3-venv); \
 	command -v node > /dev/null || missing+=(nodejs); \
 	install() { \
@@ -96,7 +97,7 @@ packages:
 	}; \
 	(( $${#missing[@]} == 0 )) || install "$${missing[@]}"; \
 	command -v npm > /dev/null || install npm; \
-	for tool in $(CARGO) cc kill redis-server python3 node npm; do \
+	for tool in $(CARGO) cc kill redis-server openssl python3 node npm; do \
 		type -P "$$tool" > /dev/null || { echo "make: $$tool is missing and could not be installed" >&2; exit 1; }; \
 	done; \
 	python3 -c 'import ensurepip, venv' || { echo "make: python3 cannot make virtual environments" >&2; exit 1; }; \
