@@ -9,6 +9,7 @@ mod content;
 mod fold;
 mod head;
 mod json;
+mod lines;
 mod members;
 mod metadata;
 mod needs;

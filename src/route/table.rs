@@ -14,6 +14,14 @@ pub const ROUTES: &[Route] = &[
     Route { verb: Verb::Get, ..Route::post(Dialect::OpenAi, Operation::Models, Payload::Own, "/v1/models") },
     Route::post(Dialect::Anthropic, Operation::Chat, Payload::Messages, "/v1/messages").streaming(Streaming::Asked),
     Route::post(Dialect::Anthropic, Operation::CountTokens, Payload::CountTokens, "/v1/messages/count_tokens"),
+    Route::post(Dialect::Cohere, Operation::Chat, Payload::CohereChat, "/v2/chat").streaming(Streaming::Asked),
+    Route::post(Dialect::Cohere, Operation::Embeddings, Payload::CohereEmbed, "/v2/embed"),
+    Route::post(Dialect::Cohere, Operation::Rerank, Payload::CohereRerank, "/v2/rerank"),
+    Route::post(Dialect::Ollama, Operation::Chat, Payload::OllamaChat, "/api/chat").streaming(Streaming::Unless),
+    Route::post(Dialect::Ollama, Operation::Completions, Payload::OllamaGenerate, "/api/generate")
+        .streaming(Streaming::Unless),
+    Route::post(Dialect::Ollama, Operation::Embeddings, Payload::OllamaEmbed, "/api/embed"),
+    Route::post(Dialect::Ollama, Operation::Embeddings, Payload::OllamaEmbeddings, "/api/embeddings"),
     Route::post(Dialect::Own, Operation::Check, Payload::Own, "/v1/check"),
     Route::post(Dialect::Own, Operation::Evaluate, Payload::Own, "/api/evaluate"),
 ];

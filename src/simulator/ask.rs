@@ -51,8 +51,8 @@ impl Ask<'_> {
     }
 
     fn most_pieces(&self) -> usize {
-        let names = ["max_completion_tokens", "max_output_tokens", "max_tokens"];
-        let most = names.iter().find_map(|name| self.body.get(name)?.as_u64());
+        let names = ["/max_completion_tokens", "/max_output_tokens", "/max_tokens", "/options/num_predict"];
+        let most = names.iter().find_map(|name| self.body.pointer(name)?.as_u64());
         most.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX)
     }
 

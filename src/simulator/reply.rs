@@ -13,6 +13,8 @@ pub(super) enum Answer {
     Whole(StatusCode, Value),
     /// Server-sent events, each with the blank line that ends it.
     Stream(Vec<Bytes>),
+    /// JSON documents, each with the line feed that ends it.
+    Lines(Vec<Bytes>),
 }
 
 impl Answer {
@@ -34,19 +36,15 @@ pub(super) fn named(value: &Value) -> Bytes {
 
 /// An error in the words of the vendor.
 ///
-/// Sources: the vendors' pages on errors (OpenAI "Error codes", Anthropic "Errors").
+/// Sources: the vendors' pages on errors (OpenAI "Error codes", Anthropic and Cohere "Errors", Ollama "Errors").
 pub(super) fn error(dialect: Dialect, status: StatusCode, message: &str) -> Answer {
     let body = match dialect {
         Dialect::Anthropic => {
             json!({"type": "error", "error": {"type": anthropic_word(status), "message": message}, "request_id": "req_simulated"})
         }
-        Dialect::OpenAi
-        | Dialect::Gemini
-        | Dialect::Azure
-        | Dialect::Bedrock
-        | Dialect::Cohere
-        | Dialect::Ollama
-        | Dialect::Own => {
+        Dialect::Cohere => json!({"id": "sim-error", "message": message}),
+        Dialect::Ollama => json!({"error": message}),
+        Dialect::OpenAi | Dialect::Gemini | Dialect::Azure | Dialect::Bedrock | Dialect::Own => {
             let (kind, code) = openai_words(status);
             json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
         }
