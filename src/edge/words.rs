@@ -41,9 +41,11 @@ pub(super) fn error_value(docket: &Docket, reason: Reason, status: StatusCode, m
 /// The last piece of a stream that has begun: one error of the dialect in the stream's framing, set off from whatever
 /// was cut before it. `within_line` says that this was a line of a stream of lines.
 pub(super) fn error_event(docket: &Docket, framing: Framing, within_line: bool, value: &Value) -> Bytes {
+    // A blank line is no JSON, so it may only stand where it ends one that was cut.
+    let start = if within_line { "\n" } else { "" };
     Bytes::from(match (framing, docket.dialect, docket.operation) {
-        // A blank line is no JSON, so it may only stand where it ends one that was cut.
-        (Framing::Lines, _, _) => format!("{}{value}\n", if within_line { "\n" } else { "" }),
+        (Framing::Lines, Dialect::Cohere, _) => format!("{start}{}\n", cohere_end(value)),
+        (Framing::Lines, _, _) => format!("{start}{value}\n"),
         (_, Dialect::Cohere, _) => format!("\n\nevent: message-end\ndata: {}\n\n", cohere_end(value)),
         (_, Dialect::Anthropic, _) | (_, _, Some(Operation::Responses)) => {
             format!("\n\nevent: error\ndata: {value}\n\n")

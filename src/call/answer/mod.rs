@@ -68,7 +68,8 @@ impl Framing {
         let is = |known: &str| essence.eq_ignore_ascii_case(known);
         if is("text/event-stream") {
             Self::Events
-        } else if is("application/x-ndjson") {
+        // The second is Cohere's, for clients that do not ask for events.
+        } else if is("application/x-ndjson") || is("application/stream+json") {
             Self::Lines
         } else {
             Self::Whole

@@ -91,6 +91,11 @@ fn cohere_and_ollama_end_and_fail_in_their_own_ways() {
         let end = cohere(&format!("data: {{\"type\":\"message-end\",\"delta\":{{{end}}}}}\n\n"));
         assert!(end.failed && end.finished);
     }
+    let lines = COHERE_STREAM.lines().filter_map(|line| Some(format!("{}\n", line.strip_prefix("data: ")?)));
+    let mut watch = Watch::new(Dialect::Cohere, Operation::Chat, Framing::of("application/stream+json"));
+    lines.for_each(|line| watch.feed(line.as_bytes()));
+    let in_lines = watch.seen(true);
+    assert_eq!((in_lines.usage, in_lines.events, in_lines.finished), (all.usage, all.events, true));
     let ollama = |text: &str| seen(Dialect::Ollama, Operation::Chat, true, &[text.as_bytes()]);
     let all = ollama(OLLAMA_STREAM);
     assert_eq!((all.usage, all.events, all.finished, all.failed), (usage(26, 298, 0, 0), 2, true, false));

@@ -63,6 +63,8 @@ pub(super) static RERANK: Endpoint = Endpoint {
         ("max_tokens_per_doc", Rule::Pass),
         ("priority", Rule::Pass),
         ("relevant_spans", Rule::Pass),
+        // The reference no longer has it; clients still send it, and it only says whether texts come back.
+        ("return_documents", Rule::Pass),
         ("top_n", Rule::Pass),
     ],
     shape: &SHAPE,
