@@ -73,9 +73,8 @@ impl<'d> Found<'d> {
             Rule::Model => self.model = Some(value),
             Rule::Stream => self.stream = Some(value.boolean().ok_or_else(|| bad(key, "no boolean"))?),
             // A call that names two bounds is held to the larger: the upstream may read either.
-            Rule::Bound => self.bound = self.bound.max(Some(whole(key, value)?)),
             Rule::OpenBound if value.whole::<i64>().is_some_and(i64::is_negative) => {}
-            Rule::OpenBound => self.bound = self.bound.max(Some(whole(key, value)?)),
+            Rule::Bound | Rule::OpenBound => self.bound = self.bound.max(Some(whole(key, value)?)),
             Rule::Choices => self.choices = self.choices.max(at_least_one(key, value)?),
             Rule::Messages => walk.messages(value)?,
             Rule::Items => walk.items(value)?,
@@ -157,10 +156,7 @@ impl<'d> Found<'d> {
 
 /// The one model that path and body name, and where the body names it.
 fn model(written: Option<Value<'_>>, named: Option<&str>) -> Result<(ClaimedModel, Option<Range<usize>>), Unreadable> {
-    let text = match written {
-        None => None,
-        Some(value) => Some((value.range(), value.text().filter(|text| !text.is_empty()))),
-    };
+    let text = written.map(|value| (value.range(), value.text().filter(|text| !text.is_empty())));
     match (text, named) {
         (None, Some(named)) => Ok((ClaimedModel::new(named.to_owned()), None)),
         (Some((at, Some(text))), None) => Ok((ClaimedModel::new(text.into_owned()), Some(at))),

@@ -62,8 +62,8 @@ pub(super) fn error_event(docket: &Docket, framing: Framing, within_line: bool, 
 /// events of types that they do not know.
 fn cohere_end(error: &Value) -> Value {
     json!({
-        "type": "message-end", "id": error["id"], "code": error["code"],
-        "delta": {"finish_reason": "ERROR", "error": error["message"]},
+        "type": "message-end", "id": error.get("id"), "code": error.get("code"),
+        "delta": {"finish_reason": "ERROR", "error": error.get("message")},
     })
 }
 

@@ -26,9 +26,7 @@ fn whole(ask: &Ask<'_>, tool: Option<&str>) -> Value {
         None => json!({"role": "assistant", "content": [{"type": "text", "text": ask.pieces().concat()}]}),
     };
     let mut answer = json!({"id": id(ask), "finish_reason": finish(ask, tool), "message": message});
-    if !ask.orders.no_usage {
-        answer["usage"] = usage(ask);
-    }
+    report(ask, &mut answer);
     answer
 }
 
@@ -36,27 +34,21 @@ fn stream(ask: &Ask<'_>, tool: Option<&str>) -> Vec<bytes::Bytes> {
     let start = json!({"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []});
     let mut events = vec![json!({"type": "message-start", "id": id(ask), "delta": {"message": start}})];
     let event = |kind: &str, message: Value| json!({"type": kind, "index": 0, "delta": {"message": message}});
-    match tool {
-        Some(name) => {
-            events.push(json!({"type": "tool-plan-delta", "delta": {"message": {"tool_plan": "I will ask."}}}));
-            events.push(event("tool-call-start", json!({"tool_calls": call(ask, name, "")})));
-            events.extend(
-                ["{", "}"]
-                    .map(|part| event("tool-call-delta", json!({"tool_calls": {"function": {"arguments": part}}}))),
-            );
-            events.push(json!({"type": "tool-call-end", "index": 0}));
-        }
-        None => {
-            events.push(event("content-start", json!({"content": {"type": "text", "text": ""}})));
-            let pieces = ask.pieces();
-            events.extend(pieces.iter().map(|piece| event("content-delta", json!({"content": {"text": piece}}))));
-            events.push(json!({"type": "content-end", "index": 0}));
-        }
+    if let Some(name) = tool {
+        events.push(json!({"type": "tool-plan-delta", "delta": {"message": {"tool_plan": "I will ask."}}}));
+        events.push(event("tool-call-start", json!({"tool_calls": call(ask, name, "")})));
+        events.extend(
+            ["{", "}"].map(|part| event("tool-call-delta", json!({"tool_calls": {"function": {"arguments": part}}}))),
+        );
+        events.push(json!({"type": "tool-call-end", "index": 0}));
+    } else {
+        events.push(event("content-start", json!({"content": {"type": "text", "text": ""}})));
+        let pieces = ask.pieces();
+        events.extend(pieces.iter().map(|piece| event("content-delta", json!({"content": {"text": piece}}))));
+        events.push(json!({"type": "content-end", "index": 0}));
     }
     let mut end = json!({"finish_reason": finish(ask, tool)});
-    if !ask.orders.no_usage {
-        end["usage"] = usage(ask);
-    }
+    report(ask, &mut end);
     events.push(json!({"type": "message-end", "id": id(ask), "delta": end}));
     events.iter().map(named).collect()
 }
@@ -77,12 +69,15 @@ fn call(ask: &Ask<'_>, name: &str, arguments: &str) -> Value {
     json!({"id": format!("{name}_sim{}", ask.number), "type": "function", "function": {"name": name, "arguments": arguments}})
 }
 
-fn usage(ask: &Ask<'_>) -> Value {
+/// Puts the usage in, unless none is to be reported.
+fn report(ask: &Ask<'_>, answer: &mut Value) {
+    let Some(members) = answer.as_object_mut().filter(|_| !ask.orders.no_usage) else { return };
     let (input, output) = (ask.input_tokens(), ask.output_tokens());
-    json!({
+    let usage = json!({
         "billed_units": {"input_tokens": input.saturating_sub(OWN_TOKENS), "output_tokens": output},
         "tokens": {"input_tokens": input, "output_tokens": output},
-    })
+    });
+    members.insert("usage".to_owned(), usage);
 }
 
 /// `POST /v2/embed`.

@@ -29,13 +29,14 @@ pub(super) fn chat(ask: &Ask<'_>) -> Answer {
         }})],
         None => texts(ask).iter().map(|piece| said(piece)).collect(),
     };
-    answer(ask, pieces, &said(""))
+    answer(ask, &pieces, &said(""))
 }
 
 /// `POST /api/generate`.
 pub(super) fn generate(ask: &Ask<'_>) -> Answer {
     let said = |text: &str| json!({"response": text});
-    answer(ask, texts(ask).iter().map(|piece| said(piece)).collect(), &said(""))
+    let pieces: Vec<Value> = texts(ask).iter().map(|piece| said(piece)).collect();
+    answer(ask, &pieces, &said(""))
 }
 
 /// The text in the pieces of a stream, or in one.
@@ -48,29 +49,28 @@ fn is_streamed(ask: &Ask<'_>) -> bool {
 }
 
 /// A line a piece and one more with the counts, or all in one document.
-fn answer(ask: &Ask<'_>, pieces: Vec<Value>, nothing: &Value) -> Answer {
-    let mut end = json!({"done": true, "done_reason": if ask.cut_short() { "length" } else { "stop" }});
-    if !ask.orders.no_usage {
-        end["prompt_eval_count"] = json!(ask.input_tokens());
-        end["eval_count"] = json!(ask.output_tokens());
-        end["total_duration"] = json!(5_000_000);
-    }
+fn answer(ask: &Ask<'_>, pieces: &[Value], nothing: &Value) -> Answer {
+    let reason = if ask.cut_short() { "length" } else { "stop" };
+    let end = json!({"done": true, "done_reason": reason, "total_duration": 5_000_000});
+    let counts = if ask.orders.no_usage {
+        json!({})
+    } else {
+        json!({"prompt_eval_count": ask.input_tokens(), "eval_count": ask.output_tokens()})
+    };
     if !is_streamed(ask) {
         let whole = pieces.first().unwrap_or(nothing);
-        return Answer::ok(document(ask, &[whole, &end]));
+        return Answer::ok(document(ask, &[whole, &end, &counts]));
     }
     let going_on = json!({"done": false});
     let mut lines: Vec<Value> = pieces.iter().map(|piece| document(ask, &[piece, &going_on])).collect();
-    lines.push(document(ask, &[nothing, &end]));
+    lines.push(document(ask, &[nothing, &end, &counts]));
     Answer::Lines(lines.iter().map(|line| Bytes::from(format!("{line}\n"))).collect())
 }
 
 fn document(ask: &Ask<'_>, parts: &[&Value]) -> Value {
-    let mut document = json!({"model": ask.model, "created_at": CREATED});
-    for (name, value) in parts.iter().filter_map(|part| part.as_object()).flatten() {
-        document[name.as_str()] = value.clone();
-    }
-    document
+    let head = json!({"model": ask.model, "created_at": CREATED});
+    let members = std::iter::once(&head).chain(parts.iter().copied()).filter_map(Value::as_object).flatten();
+    Value::Object(members.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
 /// `POST /api/embed`.

@@ -141,7 +141,7 @@ impl Watch {
         match &mut self.body {
             Body::Stream(events) => events.feed(chunk, |event| tally.take(dialect, operation, event)),
             Body::Lines(lines) => {
-                lines.feed(chunk, |line| tally.take(dialect, operation, Event { name: b"", data: line }))
+                lines.feed(chunk, |line| tally.take(dialect, operation, Event { name: b"", data: line }));
             }
             Body::Whole(scanner) => scanner.feed(chunk),
         }
