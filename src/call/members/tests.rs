@@ -34,9 +34,11 @@ const TABLES: [&[Column]; 3] = [OPENAI_AND_ANTHROPIC, COHERE, OLLAMA];
 
 fn table(columns: &[Column]) -> String {
     let mut table = "| member |".to_owned();
-    columns.iter().for_each(|(title, _)| write!(table, " {title} |").expect("memory"));
+    for (title, _) in columns {
+        write!(table, " {title} |").expect("memory");
+    }
     table.push_str("\n|---|");
-    columns.iter().for_each(|_| table.push_str("---|"));
+    table.push_str(&"---|".repeat(columns.len()));
     table.push('\n');
     let names: BTreeSet<&str> =
         columns.iter().flat_map(|(_, endpoint)| endpoint.members).map(|(name, _)| *name).collect();
@@ -62,7 +64,9 @@ fn documents(what: &str) {
 
 #[test]
 fn the_members_of_each_endpoint_are_documented() {
-    TABLES.iter().for_each(|columns| documents(&table(columns)));
+    for columns in TABLES {
+        documents(&table(columns));
+    }
     documents(&list(ollama::OPTIONS.iter().map(|(name, _)| *name)));
 }
 
