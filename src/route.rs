@@ -65,6 +65,20 @@ pub enum Payload {
     Invoke,
     /// Amazon Bedrock `CountTokensRequest`.
     ConverseTokens,
+    /// Cohere's `v2/chat` request.
+    CohereChat,
+    /// Cohere's `v2/embed` request.
+    CohereEmbed,
+    /// Cohere's `v2/rerank` request.
+    CohereRerank,
+    /// Ollama's `ChatRequest`.
+    OllamaChat,
+    /// Ollama's `GenerateRequest`.
+    OllamaGenerate,
+    /// Ollama's `EmbedRequest`.
+    OllamaEmbed,
+    /// Ollama's `EmbeddingRequest`, which `EmbedRequest` replaces.
+    OllamaEmbeddings,
     /// Nothing, or one of the gate's own.
     Own,
 }

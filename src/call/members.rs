@@ -1,10 +1,13 @@
 //! The top-level members of each endpoint's body, and what the gate does with each: the closed lists.
 //!
-//! A name that is not here is refused. The lists follow the request bodies that OpenAI and Anthropic document, with
-//! what compatible servers add and is harmless. They are closed by design: what a vendor adds later is refused until it
-//! stands here. `docs/dialects.md` shows them and a test compares.
+//! A name that is not here is refused. The lists follow the request bodies that the vendors document, with what
+//! compatible servers add and is harmless; Bedrock's, Cohere's and Ollama's stand in files of their own. They are closed
+//! by design: what a vendor adds later is refused until it stands here. `docs/dialects.md` shows them and a test
+//! compares.
 
 mod bedrock;
+mod cohere;
+mod ollama;
 
 pub(crate) use bedrock::{BOUNDS, CONVERSATION};
 
@@ -26,6 +29,8 @@ pub(crate) enum Rule {
     Stream,
     /// An output bound in tokens.
     Bound,
+    /// An output bound in tokens; a negative number is none.
+    OpenBound,
     /// How many answers.
     Choices,
     /// A list of messages.
@@ -34,6 +39,18 @@ pub(crate) enum Rule {
     Items,
     /// Text, texts, token numbers, or lists of these.
     TextsOrTokens,
+    /// What the user says: exactly one string.
+    Text,
+    /// Token numbers.
+    Tokens,
+    /// Texts, or structures with content in them.
+    Contents,
+    /// Texts that somebody else wrote, or structures of such.
+    Documents,
+    /// Media: base64 or a place each.
+    Media,
+    /// A structure with a closed list of its own.
+    Group(Members),
     /// System instructions.
     System,
     /// A stored prompt by its id.
@@ -81,6 +98,13 @@ impl Rule {
             Self::Model
             | Self::Stream
             | Self::Bound
+            | Self::OpenBound
+            | Self::Text
+            | Self::Tokens
+            | Self::Contents
+            | Self::Documents
+            | Self::Media
+            | Self::Group(_)
             | Self::Choices
             | Self::Messages
             | Self::Items
@@ -96,7 +120,8 @@ impl Rule {
     }
 }
 
-type Members = &'static [(&'static str, Rule)];
+/// Names and what is done with each.
+pub(crate) type Members = &'static [(&'static str, Rule)];
 
 /// How the body of one endpoint is read.
 #[derive(Debug)]
@@ -118,6 +143,13 @@ impl Endpoint {
             Payload::Converse => Some(&bedrock::CONVERSE),
             Payload::Invoke => Some(&bedrock::INVOKE),
             Payload::ConverseTokens => Some(&bedrock::COUNT),
+            Payload::CohereChat => Some(&cohere::CHAT),
+            Payload::CohereEmbed => Some(&cohere::EMBED),
+            Payload::CohereRerank => Some(&cohere::RERANK),
+            Payload::OllamaChat => Some(&ollama::CHAT),
+            Payload::OllamaGenerate => Some(&ollama::GENERATE),
+            Payload::OllamaEmbed => Some(&ollama::EMBED),
+            Payload::OllamaEmbeddings => Some(&ollama::EMBEDDINGS),
             Payload::Own => None,
         }
     }

@@ -10,6 +10,7 @@ mod fold;
 mod form;
 mod head;
 mod json;
+mod lines;
 mod members;
 mod messages;
 mod metadata;

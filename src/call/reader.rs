@@ -7,8 +7,8 @@ use std::ops::Range;
 use super::content::{Walk, present};
 use super::fold;
 use super::form::Filling;
-use super::json::{Document, Kind, Value};
-use super::members::{Endpoint, Rule};
+use super::json::{Document, Kind, Name, Value};
+use super::members::{Endpoint, Members, Rule};
 use super::needs::Needs;
 use super::prompt::PromptClaim;
 use super::texts::Texts;
@@ -35,12 +35,7 @@ pub(crate) fn read(
     for (name, value) in root.members() {
         let key = name.text();
         let Some(rule) = endpoint.rule(&key) else {
-            let ambiguous = fold::folds_to(&key, |folded| endpoint.knows(folded));
-            return Err(if ambiguous {
-                Unreadable::at(Reason::AmbiguousRequest, "ambiguous member name", name.offset())
-            } else {
-                Unreadable::at(Reason::UnsupportedParameter, "member that is not governed", name.offset())
-            });
+            return Err(unlisted(name, |folded| endpoint.knows(folded)));
         };
         // Null is what an absent optional member looks like in many SDKs.
         if !value.is_null() {
@@ -48,6 +43,15 @@ pub(crate) fn read(
         }
     }
     Ok(Reading { operation, ..found.into_reading(named, streaming)? })
+}
+
+/// Why a member that no list names is refused.
+fn unlisted(name: Name<'_>, is_listed: impl Fn(&str) -> bool) -> Unreadable {
+    if fold::folds_to(&name.text(), is_listed) {
+        Unreadable::at(Reason::AmbiguousRequest, "ambiguous member name", name.offset())
+    } else {
+        Unreadable::at(Reason::UnsupportedParameter, "member that is not governed", name.offset())
+    }
 }
 
 /// What was found so far.
@@ -71,7 +75,8 @@ impl<'d> Found<'d> {
             Rule::Model => self.model = Some(value),
             Rule::Stream => self.stream = Some(value.boolean().ok_or_else(|| bad(key, "no boolean"))?),
             // A call that names two bounds is held to the larger: the upstream may read either.
-            Rule::Bound => self.bound = self.bound.max(Some(whole(key, value)?)),
+            Rule::OpenBound if value.whole::<i64>().is_some_and(i64::is_negative) => {}
+            Rule::Bound | Rule::OpenBound => self.bound = self.bound.max(Some(whole(key, value)?)),
             Rule::Choices => self.choices = self.choices.max(at_least_one(key, value)?),
             Rule::Messages => walk.messages(value)?,
             Rule::Items => walk.items(value)?,
@@ -80,6 +85,13 @@ impl<'d> Found<'d> {
             Rule::Functions => walk.functions(value)?,
             Rule::Content => walk.object(Source::User, value)?,
             Rule::TextsOrTokens => self.inputs = texts_or_tokens(&mut self.texts, key, value)?,
+            Rule::Text if value.is_text() => self.texts.add(Source::User, value),
+            Rule::Text => return Err(bad(key, "no text")),
+            Rule::Tokens => _ = tokens(&mut self.texts, key, value)?,
+            Rule::Contents => walk.contents(value)?,
+            Rule::Documents => walk.documents(value)?,
+            Rule::Media => walk.media(Source::User, value)?,
+            Rule::Group(members) => self.take_group(endpoint, members, key, value)?,
             Rule::PromptReference => self.prompt = Some(prompt_reference(&mut walk, value)?),
             Rule::Voice => voice(&mut walk, value)?,
             Rule::Shaped(form) => {
@@ -101,6 +113,28 @@ impl<'d> Found<'d> {
             }
             Rule::Off(_) if value.boolean() == Some(false) || is_empty_list(value) => {}
             Rule::Off(reason) | Rule::Refuse(reason) => return Err(refused(reason, key)),
+        }
+        Ok(())
+    }
+
+    /// Takes a structure that has a closed list of its own.
+    fn take_group(
+        &mut self,
+        endpoint: &Endpoint,
+        members: Members,
+        key: &str,
+        value: Value<'d>,
+    ) -> Result<(), Unreadable> {
+        if value.kind() != Kind::Object {
+            return Err(bad(key, "no object"));
+        }
+        let rule = |name: &str| members.iter().find(|(known, _)| *known == name).map(|(_, rule)| *rule);
+        for (name, value) in value.members() {
+            let key = name.text();
+            let Some(rule) = rule(&key) else { return Err(unlisted(name, |folded| rule(folded).is_some())) };
+            if !value.is_null() {
+                self.take(endpoint, rule, &key, value)?;
+            }
         }
         Ok(())
     }
@@ -132,10 +166,7 @@ impl<'d> Found<'d> {
 
 /// The one model that path and body name, and where the body names it.
 fn model(written: Option<Value<'_>>, named: Option<&str>) -> Result<(ClaimedModel, Option<Range<usize>>), Unreadable> {
-    let text = match written {
-        None => None,
-        Some(value) => Some((value.range(), value.text().filter(|text| !text.is_empty()))),
-    };
+    let text = written.map(|value| (value.range(), value.text().filter(|text| !text.is_empty())));
     match (text, named) {
         (None, Some(named)) => Ok((ClaimedModel::new(named.to_owned()), None)),
         (Some((at, Some(text))), None) => Ok((ClaimedModel::new(text.into_owned()), Some(at))),

@@ -1,7 +1,8 @@
 //! Tokens as providers report them, in one shape.
 //!
 //! Sources: OpenAI API reference, `CompletionUsage`, `ResponseUsage` and embeddings' `usage`; Anthropic API reference,
-//! `Usage` and `MessageDeltaUsage`; Amazon Bedrock API reference, `TokenUsage`.
+//! `Usage` and `MessageDeltaUsage`; Amazon Bedrock API reference, `TokenUsage`; Cohere API reference, `Usage` and
+//! `ApiMeta`; Ollama API documentation, "Response".
 
 use super::json::Value;
 use crate::speech::Dialect;
@@ -71,6 +72,49 @@ impl Counts {
         Self { input, output, cached: None, cached_apart: None, written: None, reasoning: None }
     }
 
+    /// The top-level members of a whole answer in which this dialect reports.
+    pub(crate) const fn reported_in(dialect: Dialect) -> &'static [&'static str] {
+        match dialect {
+            Dialect::Cohere => &["usage", "meta"],
+            Dialect::Ollama => &["prompt_eval_count", "eval_count"],
+            Dialect::OpenAi
+            | Dialect::Anthropic
+            | Dialect::Gemini
+            | Dialect::Azure
+            | Dialect::Bedrock
+            | Dialect::Own => &["usage"],
+        }
+    }
+
+    /// Takes one of these members in.
+    pub(crate) fn take_member(&mut self, dialect: Dialect, name: &str, value: Value<'_>) {
+        match (dialect, name) {
+            (Dialect::Cohere, _) => self.take_cohere(value),
+            (Dialect::Ollama, "prompt_eval_count") => self.input = self.input.max(count(value)),
+            (Dialect::Ollama, _) => self.output = self.output.max(count(value)),
+            _ => self.take(value),
+        }
+    }
+
+    /// Takes a report of Cohere's: what its model read and wrote (`tokens`), or where that is not said, what is billed.
+    /// They differ by what Cohere itself puts around a call.
+    pub(crate) fn take_cohere(&mut self, report: Value<'_>) {
+        let figures = ["tokens", "billed_units"].map(|name| report.member(name));
+        let figure = |name| figures.iter().flatten().find_map(|figures| figures.member(name)).and_then(count);
+        self.input = self.input.max(figure("input_tokens"));
+        self.output = self.output.max(figure("output_tokens"));
+        self.cached = self.cached.max(report.member("cached_tokens").and_then(count));
+    }
+
+    /// Takes the counts in an answer of Ollama's. It leaves out a count of 0.
+    pub(crate) fn take_ollama(&mut self, answer: Value<'_>) {
+        for name in Self::reported_in(Dialect::Ollama) {
+            if let Some(value) = answer.member(name) {
+                self.take_member(Dialect::Ollama, name, value);
+            }
+        }
+    }
+
     /// The sum of the reports, if there was one with a figure that counts.
     pub(crate) fn usage(self, dialect: Dialect) -> Option<Usage> {
         self.input.or(self.output)?;
@@ -89,4 +133,9 @@ impl Counts {
         let (output, reasoning) = (self.output.unwrap_or_default(), self.reasoning.unwrap_or_default());
         Some(Usage { input, output, cached, reasoning, estimated: false })
     }
+}
+
+/// A count of tokens; Cohere's types have them as numbers with a fraction, which is zero.
+fn count(value: Value<'_>) -> Option<u64> {
+    value.whole().or_else(|| value.raw().strip_suffix(".0")?.parse().ok())
 }

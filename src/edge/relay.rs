@@ -210,11 +210,10 @@ impl Relay {
     /// as well, so that a cut answer is never taken for a whole one.
     fn cut(&mut self, cut: Cut) -> Option<Result<Frame<Bytes>, Cut>> {
         self.done = true;
-        let event = self
-            .open
-            .as_ref()
-            .filter(|_| self.event_stream)
-            .map(|open| reply::refusal_event(open.sealed.docket(), cut.reason()));
+        let event = self.open.as_ref().filter(|_| self.event_stream).map(|open| {
+            let within_line = open.watch.is_within_line();
+            reply::refusal_event(open.sealed.docket(), cut.reason(), open.watch.framing(), within_line)
+        });
         // Behind a message of which a part has left, no event would be read as one.
         let whole = self.gathered.len().checked_sub(self.unfinished());
         self.settle(End::Failed, false);

@@ -58,6 +58,7 @@ impl Ask<'_> {
             "/max_gen_len",
             "/inferenceConfig/maxTokens",
             "/textGenerationConfig/maxTokenCount",
+            "/options/num_predict",
         ];
         let most = places.iter().find_map(|place| self.body.pointer(place)?.as_u64());
         most.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX)

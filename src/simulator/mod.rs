@@ -1,4 +1,4 @@
-//! A simulated LLM: an upstream that answers as OpenAI, Anthropic and Amazon Bedrock do, misbehaves on demand and remembers what it
+//! A simulated LLM: an upstream that answers as the vendors do, misbehaves on demand and remembers what it
 //! was sent.
 //!
 //! `portcullis demo` runs it so that a first look needs no account anywhere; the integration tests and the SDK suites
@@ -14,10 +14,12 @@ mod anthropic;
 mod ask;
 mod bedrock;
 mod body;
+mod cohere;
 mod control;
 mod framing;
 mod gzip;
 mod ledger;
+mod ollama;
 mod openai;
 mod orders;
 mod reply;

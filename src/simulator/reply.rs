@@ -17,6 +17,8 @@ pub(super) enum Answer {
     Stream(Vec<Bytes>),
     /// Amazon's event stream messages.
     Messages(Vec<Bytes>),
+    /// JSON documents, each with the line feed that ends it.
+    Lines(Vec<Bytes>),
 }
 
 impl Answer {
@@ -38,14 +40,16 @@ pub(super) fn named(value: &Value) -> Bytes {
 
 /// An error in the words of the vendor.
 ///
-/// Sources: the vendors' pages on errors (OpenAI "Error codes", Anthropic "Errors").
+/// Sources: the vendors' pages on errors (OpenAI "Error codes", Anthropic and Cohere "Errors", Ollama "Errors").
 pub(super) fn error(dialect: Dialect, status: StatusCode, message: &str) -> Answer {
     let body = match dialect {
         Dialect::Anthropic => {
             json!({"type": "error", "error": {"type": anthropic_word(status), "message": message}, "request_id": "req_simulated"})
         }
         Dialect::Bedrock => json!({"message": message}),
-        Dialect::OpenAi | Dialect::Gemini | Dialect::Azure | Dialect::Cohere | Dialect::Ollama | Dialect::Own => {
+        Dialect::Cohere => json!({"id": "sim-error", "message": message}),
+        Dialect::Ollama => json!({"error": message}),
+        Dialect::OpenAi | Dialect::Gemini | Dialect::Azure | Dialect::Own => {
             let (kind, code) = openai_words(status);
             json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
         }

@@ -29,7 +29,8 @@ use super::ledger::{Heard, Ledger};
 use super::orders::Orders;
 use super::reply::{self, Answer};
 use super::wire::{Swap, Wire};
-use super::{anthropic, bedrock, control, gzip, openai, sigv4};
+use super::{anthropic, bedrock, cohere, control, gzip, ollama, openai, sigv4};
+use crate::route::likely_dialect;
 use crate::secret::Secret;
 use crate::speech::Dialect;
 
@@ -146,11 +147,7 @@ async fn converse(stream: TcpStream, state: Arc<State>, tasks: TaskTracker, endi
 
 async fn exchange(state: &State, swap: &Swap, request: Request<Incoming>) -> Response<Script> {
     let (head, body) = request.into_parts();
-    let dialect = match head.uri.path() {
-        path if path.starts_with("/v1/messages") => Dialect::Anthropic,
-        path if path.starts_with("/model/") => Dialect::Bedrock,
-        _ => Dialect::OpenAi,
-    };
+    let dialect = likely_dialect(head.uri.path());
     let Ok(body) = Limited::new(body, BODY_LIMIT_BYTES).collect().await else {
         let refused = reply::error(dialect, StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or broke off");
         return respond(refused, &Orders::default(), 0);
@@ -196,6 +193,13 @@ fn answer(state: &State, dialect: Dialect, asked: (&Method, &str), body: &[u8], 
         ("POST", "/v1/embeddings") => openai::embeddings,
         ("POST", "/v1/messages") => anthropic::messages,
         ("POST", "/v1/messages/count_tokens") => anthropic::count_tokens,
+        ("POST", "/v2/chat") => cohere::chat,
+        ("POST", "/v2/embed") => cohere::embed,
+        ("POST", "/v2/rerank") => cohere::rerank,
+        ("POST", "/api/chat") => ollama::chat,
+        ("POST", "/api/generate") => ollama::generate,
+        ("POST", "/api/embed") => ollama::embed,
+        ("POST", "/api/embeddings") => ollama::embeddings,
         ("POST", path) if bedrock::endpoint(path).is_some() => {
             return bedrock_answer(state, path, body, number);
         }
@@ -257,6 +261,7 @@ fn flat(answer: &Answer) -> (&'static str, Bytes) {
         Answer::Whole(_, json) | Answer::Metered(json, ..) => ("application/json", Bytes::from(json.to_string())),
         Answer::Messages(messages) => ("application/vnd.amazon.eventstream", Bytes::from(messages.concat())),
         Answer::Stream(events) => ("text/event-stream; charset=utf-8", Bytes::from(events.concat())),
+        Answer::Lines(lines) => ("application/x-ndjson", Bytes::from(lines.concat())),
     }
 }
 
@@ -271,11 +276,11 @@ fn respond(answer: Answer, orders: &Orders, number: u64) -> Response<Script> {
         }
         Answer::Whole(status, _) => (status, Script::whole(whole, orders.cut_after.is_some())),
         Answer::Metered(..) => (StatusCode::OK, Script::whole(whole, orders.cut_after.is_some())),
-        Answer::Stream(_) if orders.gzip => {
+        Answer::Stream(_) | Answer::Lines(_) if orders.gzip => {
             (StatusCode::OK, Script::stream(vec![gzip::member(&whole).into()], orders.pause, orders.cut_after))
         }
-        Answer::Stream(events) | Answer::Messages(events) => {
-            (StatusCode::OK, Script::stream(events, orders.pause, orders.cut_after))
+        Answer::Stream(pieces) | Answer::Lines(pieces) | Answer::Messages(pieces) => {
+            (StatusCode::OK, Script::stream(pieces, orders.pause, orders.cut_after))
         }
     };
     let mut response = Response::new(script);

@@ -8,12 +8,14 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use super::json::{Document, Value};
+use super::lines::Lines;
 use super::messages::Messages;
 use super::sse::{Event, Events};
 use super::usage::{Counts, Usage};
 use crate::speech::{Dialect, Operation};
 
 mod bedrock;
+mod vendors;
 mod whole;
 
 use whole::Scanner;
@@ -58,6 +60,8 @@ pub enum Framing {
     Events,
     /// Amazon's event stream messages.
     Messages,
+    /// JSON documents, one a line.
+    Lines,
 }
 
 impl Framing {
@@ -65,10 +69,14 @@ impl Framing {
     #[must_use]
     pub fn of(media_type: &str) -> Self {
         let essence = media_type.split(';').next().unwrap_or_default().trim();
-        if essence.eq_ignore_ascii_case("text/event-stream") {
+        let is = |known: &str| essence.eq_ignore_ascii_case(known);
+        if is("text/event-stream") {
             Self::Events
-        } else if essence.eq_ignore_ascii_case("application/vnd.amazon.eventstream") {
+        } else if is("application/vnd.amazon.eventstream") {
             Self::Messages
+        // The second is Cohere's, for clients that do not ask for events.
+        } else if is("application/x-ndjson") || is("application/stream+json") {
+            Self::Lines
         } else {
             Self::Whole
         }
@@ -78,7 +86,7 @@ impl Framing {
     #[must_use]
     pub const fn is_stream(self) -> bool {
         match self {
-            Self::Events | Self::Messages => true,
+            Self::Events | Self::Messages | Self::Lines => true,
             Self::Whole => false,
         }
     }
@@ -100,6 +108,7 @@ pub struct Watch {
 enum Body {
     Stream(Events),
     Messages(Messages),
+    Lines(Lines),
     Whole(Scanner),
 }
 
@@ -119,7 +128,8 @@ impl Watch {
         let body = match framing {
             Framing::Events => Body::Stream(Events::default()),
             Framing::Messages => Body::Messages(Messages::default()),
-            Framing::Whole => Body::Whole(Scanner::default()),
+            Framing::Lines => Body::Lines(Lines::default()),
+            Framing::Whole => Body::Whole(Scanner::wanting(Counts::reported_in(dialect))),
         };
         Self { dialect, operation, body, bytes: 0, tally: Tally::default(), head: Counts::default() }
     }
@@ -137,7 +147,7 @@ impl Watch {
     pub const fn unfinished(&self) -> usize {
         match &self.body {
             Body::Messages(messages) => messages.unfinished(),
-            Body::Stream(_) | Body::Whole(_) => 0,
+            Body::Stream(_) | Body::Lines(_) | Body::Whole(_) => 0,
         }
     }
 
@@ -146,7 +156,18 @@ impl Watch {
     pub const fn is_broken(&self) -> bool {
         match &self.body {
             Body::Messages(messages) => messages.is_broken(),
-            Body::Stream(_) | Body::Whole(_) => false,
+            Body::Stream(_) | Body::Lines(_) | Body::Whole(_) => false,
+        }
+    }
+
+    /// The framing it was made for.
+    #[must_use]
+    pub const fn framing(&self) -> Framing {
+        match &self.body {
+            Body::Stream(_) => Framing::Events,
+            Body::Messages(_) => Framing::Messages,
+            Body::Lines(_) => Framing::Lines,
+            Body::Whole(_) => Framing::Whole,
         }
     }
 
@@ -157,7 +178,19 @@ impl Watch {
         match &mut self.body {
             Body::Stream(events) => events.feed(chunk, |event| tally.take(dialect, operation, event)),
             Body::Messages(messages) => messages.feed(chunk, |message| tally.take_message(message)),
+            Body::Lines(lines) => {
+                lines.feed(chunk, |line| tally.take(dialect, operation, Event { name: b"", data: line }));
+            }
             Body::Whole(scanner) => scanner.feed(chunk),
+        }
+    }
+
+    /// Whether the last bytes are the beginning of a line whose end has not come, where lines are what counts.
+    #[must_use]
+    pub const fn is_within_line(&self) -> bool {
+        match &self.body {
+            Body::Lines(lines) => lines.is_within_one(),
+            Body::Stream(_) | Body::Messages(_) | Body::Whole(_) => false,
         }
     }
 
@@ -176,9 +209,17 @@ impl Watch {
                 tally.failed |= messages.is_broken();
                 (tally.ended, messages.oversized())
             }
+            Body::Lines(lines) => {
+                let mut rest = lines.clone();
+                let last = |line: &[u8]| tally.take(self.dialect, self.operation, Event { name: b"", data: line });
+                rest.feed(b"\n", last);
+                (tally.ended, rest.oversized())
+            }
             Body::Whole(scanner) => {
-                if let Ok(document) = Document::read(scanner.usage()) {
-                    tally.counts.take(document.root());
+                for (name, value) in scanner.values() {
+                    if let Ok(document) = Document::read(value) {
+                        tally.counts.take_member(self.dialect, name, document.root());
+                    }
                 }
                 (complete, 0)
             }
@@ -216,23 +257,19 @@ impl Tally {
         match (dialect, operation) {
             _ if event.data == b"[DONE]" => self.ended = true,
             (Dialect::Anthropic, _) | (_, Operation::Responses) => self.take_typed(event),
-            (
-                Dialect::OpenAi
-                | Dialect::Gemini
-                | Dialect::Azure
-                | Dialect::Bedrock
-                | Dialect::Cohere
-                | Dialect::Ollama
-                | Dialect::Own,
-                _,
-            ) => self.take_chunk(event),
+            (Dialect::Cohere, _) => self.take_cohere(event),
+            (Dialect::Ollama, _) => self.take_line(event.data),
+            (Dialect::OpenAi | Dialect::Gemini | Dialect::Azure | Dialect::Bedrock | Dialect::Own, _) => {
+                self.take_chunk(event);
+            }
         }
     }
 
     /// An event of OpenAI's chat or completions: it has no type; usage and errors are members.
     fn take_chunk(&mut self, event: Event<'_>) {
         self.failed |= event.name == b"error";
-        let (usage, error) = (reports(&USAGE, event.data), reports(&ERROR, event.data));
+        let is_said = |value: &[u8]| !value.starts_with(b"null");
+        let (usage, error) = (reports(&USAGE, event.data, is_said), reports(&ERROR, event.data, is_said));
         if !(usage || error) {
             self.events += 1;
             return;
@@ -285,13 +322,13 @@ impl Tally {
     }
 }
 
-/// Whether the data may have a member of this name that is not null. Quotes inside JSON strings are escaped, so the
+/// Whether the data may have a member of this name with such a value. Quotes inside JSON strings are escaped, so the
 /// quoted name is a name or a string of its own.
-fn reports(name: &Finder<'_>, data: &[u8]) -> bool {
+fn reports(name: &Finder<'_>, data: &[u8], is_such: impl Fn(&[u8]) -> bool) -> bool {
     let length = name.needle().len();
     name.find_iter(data).any(|at| {
         let after = data.get(at + length..).unwrap_or_default().trim_ascii_start();
-        after.strip_prefix(b":").is_some_and(|value| !value.trim_ascii_start().starts_with(b"null"))
+        after.strip_prefix(b":").is_some_and(|value| is_such(value.trim_ascii_start()))
     })
 }
 

@@ -1,14 +1,15 @@
-//! Finds the member `usage` of an answer that is one JSON document, in bytes that arrive in any pieces.
+//! Finds the members of an answer that report its usage, in one JSON document whose bytes arrive in any pieces.
 //!
-//! A scanner, not a parser: it follows strings and nesting only, keeps the value of that one member up to a bound,
-//! and skips the rest at memory speed, because an answer of embeddings is megabytes of numbers.
+//! A scanner, not a parser: it follows strings and nesting only, keeps the values of these top-level members up to a
+//! bound, and skips the rest at memory speed, because an answer of embeddings is megabytes of numbers.
 
 use memchr::memchr2;
 
-/// Longest usage value that is kept, in bytes.
-const LONGEST_USAGE: usize = 16 * 1024;
+/// Longest value that is kept, in bytes.
+const LONGEST_VALUE: usize = 16 * 1024;
 
-const NAME: &[u8] = b"usage";
+/// Longer than any name that is looked for.
+const LONGEST_NAME: usize = 32;
 
 /// Where a byte stands.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -20,25 +21,40 @@ enum Place {
 }
 
 /// Follows one document.
-#[derive(Default)]
 pub(super) struct Scanner {
+    /// The names of the members that are kept.
+    wanted: &'static [&'static str],
     depth: u32,
     place: Place,
     /// The next string at depth 1 is a member's name.
     at_name: bool,
-    /// How much of the current name has matched, or `None` when it is another name.
-    matched: Option<usize>,
-    keeping: bool,
-    kept: Vec<u8>,
+    /// The current name as far as it has come; `None` when it is none that is looked for.
+    name: Option<Vec<u8>>,
+    /// Whose value is being kept, as its place among the wanted ones.
+    keeping: Option<usize>,
+    kept: Vec<Vec<u8>>,
 }
 
 impl std::fmt::Debug for Scanner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Scanner(depth {}, {} bytes kept)", self.depth, self.kept.len())
+        write!(f, "Scanner(depth {}, {} bytes kept)", self.depth, self.kept.iter().map(Vec::len).sum::<usize>())
     }
 }
 
 impl Scanner {
+    /// Looks for the top-level members of these names.
+    pub(super) fn wanting(wanted: &'static [&'static str]) -> Self {
+        Self {
+            wanted,
+            depth: 0,
+            place: Place::Outside,
+            at_name: false,
+            name: None,
+            keeping: None,
+            kept: vec![Vec::new(); wanted.len()],
+        }
+    }
+
     /// Takes the next bytes.
     pub(super) fn feed(&mut self, chunk: &[u8]) {
         let mut rest = chunk;
@@ -47,24 +63,25 @@ impl Scanner {
             let taken = if self.place == Place::Outside { self.outside(rest) } else { self.in_text(rest) };
             let (now, after) = rest.split_at(taken.clamp(1, rest.len()));
             // The colon before the value and the comma or brace after it are not the value's.
-            if kept_before && self.keeping {
+            if kept_before.is_some() && self.keeping == kept_before {
                 self.keep(now);
             }
             rest = after;
         }
     }
 
-    /// The value of the last member `usage`, or nothing.
-    pub(super) fn usage(&self) -> &[u8] {
-        &self.kept
+    /// The names that were found, each with the value that stood last for it.
+    pub(super) fn values(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        self.wanted.iter().zip(&self.kept).filter(|(_, kept)| !kept.is_empty()).map(|(name, kept)| (*name, &**kept))
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if self.kept.len() + bytes.len() > LONGEST_USAGE {
-            self.kept = Vec::new();
-            self.keeping = false;
+        let Some(kept) = self.keeping.and_then(|at| self.kept.get_mut(at)) else { return };
+        if kept.len() + bytes.len() > LONGEST_VALUE {
+            *kept = Vec::new();
+            self.keeping = None;
         } else {
-            self.kept.extend_from_slice(bytes);
+            kept.extend_from_slice(bytes);
         }
     }
 
@@ -77,10 +94,10 @@ impl Scanner {
         let end = memchr2(b'"', b'\\', rest);
         if self.depth == 1 && self.at_name {
             let part = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-            self.matched = self.matched.and_then(|matched| {
-                let expected = NAME.get(matched..)?;
-                expected.starts_with(part).then_some(matched + part.len())
-            });
+            match &mut self.name {
+                Some(name) if name.len() + part.len() <= LONGEST_NAME => name.extend_from_slice(part),
+                name => *name = None,
+            }
         }
         match end {
             None => rest.len(),
@@ -90,7 +107,7 @@ impl Scanner {
             }
             Some(at) => {
                 self.place = Place::AfterBackslash;
-                self.matched = None;
+                self.name = None;
                 at + 1
             }
         }
@@ -103,7 +120,9 @@ impl Scanner {
         match byte {
             b'"' => {
                 self.place = Place::InString;
-                self.matched = Some(0);
+                if self.depth == 1 && self.at_name {
+                    self.name.get_or_insert_default().clear();
+                }
             }
             b'{' | b'[' => {
                 self.depth = self.depth.saturating_add(1);
@@ -112,20 +131,20 @@ impl Scanner {
             b'}' | b']' => {
                 self.depth = self.depth.saturating_sub(1);
                 if self.depth == 0 {
-                    self.keeping = false;
+                    self.keeping = None;
                 }
             }
             b',' if self.depth == 1 => {
-                self.keeping = false;
+                self.keeping = None;
                 self.at_name = true;
             }
             b':' if self.depth == 1 => {
                 self.at_name = false;
-                if self.matched == Some(NAME.len()) {
-                    self.kept.clear();
-                    self.keeping = true;
+                let name = self.name.as_deref().unwrap_or_default();
+                self.keeping = self.wanted.iter().position(|wanted| wanted.as_bytes() == name);
+                if let Some(kept) = self.keeping.and_then(|at| self.kept.get_mut(at)) {
+                    kept.clear();
                 }
-                self.matched = None;
             }
             _ => {}
         }

@@ -5,20 +5,46 @@ use std::fmt::Write as _;
 
 use super::{
     CHAT, CHAT_SHAPE, COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, Endpoint, MESSAGES, MESSAGES_SHAPE, REFUSED, RESPONSES,
-    RESPONSES_SHAPE, Shape,
+    RESPONSES_SHAPE, Shape, cohere, ollama,
 };
 
 const DOCS: &str = include_str!("../../../docs/dialects.md");
 
-const ENDPOINTS: [&Endpoint; 6] = [&CHAT, &COMPLETIONS, &RESPONSES, &EMBEDDINGS, &MESSAGES, &COUNT_TOKENS];
+type Column = (&'static str, &'static Endpoint);
 
-fn table() -> String {
-    let mut table = "| member | chat | completions | responses | embeddings | messages | count_tokens |\n".to_owned();
-    table.push_str("|---|---|---|---|---|---|---|\n");
-    let names: BTreeSet<&str> = ENDPOINTS.iter().flat_map(|endpoint| endpoint.members).map(|(name, _)| *name).collect();
+const OPENAI_AND_ANTHROPIC: &[Column] = &[
+    ("chat", &CHAT),
+    ("completions", &COMPLETIONS),
+    ("responses", &RESPONSES),
+    ("embeddings", &EMBEDDINGS),
+    ("messages", &MESSAGES),
+    ("count_tokens", &COUNT_TOKENS),
+];
+
+const COHERE: &[Column] = &[("chat", &cohere::CHAT), ("embed", &cohere::EMBED), ("rerank", &cohere::RERANK)];
+
+const OLLAMA: &[Column] = &[
+    ("chat", &ollama::CHAT),
+    ("generate", &ollama::GENERATE),
+    ("embed", &ollama::EMBED),
+    ("embeddings", &ollama::EMBEDDINGS),
+];
+
+const TABLES: [&[Column]; 3] = [OPENAI_AND_ANTHROPIC, COHERE, OLLAMA];
+
+fn table(columns: &[Column]) -> String {
+    let mut table = "| member |".to_owned();
+    for (title, _) in columns {
+        write!(table, " {title} |").expect("memory");
+    }
+    table.push_str("\n|---|");
+    table.push_str(&"---|".repeat(columns.len()));
+    table.push('\n');
+    let names: BTreeSet<&str> =
+        columns.iter().flat_map(|(_, endpoint)| endpoint.members).map(|(name, _)| *name).collect();
     for name in names {
         write!(table, "| `{name}` |").expect("memory");
-        for endpoint in ENDPOINTS {
+        for (_, endpoint) in columns {
             let own = endpoint.members.iter().any(|(known, _)| *known == name);
             let words = endpoint.rule(name).filter(|_| own).map_or("–", |rule| rule.words());
             write!(table, " {words} |").expect("memory");
@@ -38,7 +64,10 @@ fn documents(what: &str) {
 
 #[test]
 fn the_members_of_each_endpoint_are_documented() {
-    documents(&table());
+    for columns in TABLES {
+        documents(&table(columns));
+    }
+    documents(&list(ollama::OPTIONS.iter().map(|(name, _)| *name)));
 }
 
 #[test]
@@ -50,7 +79,7 @@ fn the_members_that_every_endpoint_refuses_are_documented() {
 
 #[test]
 fn the_types_of_content_and_tools_are_documented() {
-    for Shape { parts, tools, .. } in [&CHAT_SHAPE, &RESPONSES_SHAPE, &MESSAGES_SHAPE] {
+    for Shape { parts, tools, .. } in [&CHAT_SHAPE, &RESPONSES_SHAPE, &MESSAGES_SHAPE, &cohere::SHAPE, &ollama::SHAPE] {
         documents(&list(parts.iter().copied()));
         documents(&list(tools.iter().copied()));
     }
@@ -58,7 +87,7 @@ fn the_types_of_content_and_tools_are_documented() {
 
 #[test]
 fn no_list_names_a_member_twice() {
-    for endpoint in ENDPOINTS {
+    for (_, endpoint) in TABLES.into_iter().flatten() {
         let names: BTreeSet<&str> = endpoint.members.iter().map(|(name, _)| *name).collect();
         assert_eq!(names.len(), endpoint.members.len());
     }

@@ -79,7 +79,7 @@ super::format!(Written);
 /// What a model may be used for.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[schemars(extend("x-not-enforced-yet" = ["images", "audio", "moderations", "files", "batches", "realtime", "rerank"]))]
+#[schemars(extend("x-not-enforced-yet" = ["images", "audio", "moderations", "files", "batches", "realtime"]))]
 enum OperationWord {
     /// Conversations: chat completions, messages.
     Chat,
@@ -89,6 +89,8 @@ enum OperationWord {
     Responses,
     /// Embedding vectors.
     Embeddings,
+    /// Ordering documents by relevance.
+    Rerank,
     /// Counting the tokens of a conversation.
     CountTokens,
 }
@@ -100,6 +102,7 @@ impl From<OperationWord> for Operation {
             OperationWord::Completions => Self::Completions,
             OperationWord::Responses => Self::Responses,
             OperationWord::Embeddings => Self::Embeddings,
+            OperationWord::Rerank => Self::Rerank,
             OperationWord::CountTokens => Self::CountTokens,
         }
     }

@@ -132,9 +132,15 @@ pub(super) const TABLE: &[Line] = &[
         "request.operation",
         Type::Text,
         &[],
-        "`\"chat\"`, `\"completions\"`, `\"responses\"`, `\"embeddings\"`, `\"count_tokens\"`",
+        "`\"chat\"`, `\"completions\"`, `\"responses\"`, `\"embeddings\"`, `\"rerank\"`, `\"count_tokens\"`",
     ),
-    line(Variable::RequestDialect, "request.dialect", Type::Text, &[], "`\"openai\"`, `\"anthropic\"`, `\"own\"`"),
+    line(
+        Variable::RequestDialect,
+        "request.dialect",
+        Type::Text,
+        &[],
+        "`\"openai\"`, `\"anthropic\"`, `\"cohere\"`, `\"ollama\"`, `\"own\"`",
+    ),
     line(Variable::RequestStream, "request.stream", Type::Bool, &[], "whether a stream is asked for"),
     line(
         Variable::RequestMaxTokens,

@@ -50,7 +50,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// A vector of length one from a hash of the text (FNV-1a) that seeds a generator (`SplitMix64`, Steele et al. 2014).
-fn vector(text: &str, dimensions: usize) -> Vec<f32> {
+pub(in crate::simulator) fn vector(text: &str, dimensions: usize) -> Vec<f32> {
     let mut state = text
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
@@ -66,7 +66,8 @@ fn vector(text: &str, dimensions: usize) -> Vec<f32> {
     numbers.iter().map(|n| n / length).collect()
 }
 
-fn pack(numbers: &[f32]) -> String {
+/// A vector as OpenAI and Cohere write it in base64.
+pub(in crate::simulator) fn pack(numbers: &[f32]) -> String {
     STANDARD.encode(numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>())
 }
 

@@ -5,7 +5,7 @@ mod embeddings;
 mod responses;
 
 pub(super) use chat::{chat, completions};
-pub(super) use embeddings::embeddings;
+pub(super) use embeddings::{embeddings, pack as base64, vector};
 pub(super) use responses::responses;
 
 /// When everything was made, in seconds since 1970: the simulator has no clock, so that answers repeat.
