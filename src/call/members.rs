@@ -168,13 +168,18 @@ impl Endpoint {
 
     /// Whether a name of the list folds to this, or is it.
     pub(crate) fn knows(&self, folded: &str) -> bool {
-        self.rule(folded).is_some() || self.members.iter().any(|(known, _)| fold::fold(known) == folded)
+        self.rule(folded).is_some() || names(self.members, folded)
     }
 
     /// The rule for exactly this name.
     pub(crate) fn rule(&self, name: &str) -> Option<Rule> {
         self.members.iter().chain(REFUSED).find(|(known, _)| *known == name).map(|(_, rule)| *rule)
     }
+}
+
+/// Whether a name of these folds to this; the vendors' own names may have capitals.
+pub(crate) fn names(members: Members, folded: &str) -> bool {
+    members.iter().any(|(known, _)| fold::fold(known) == folded)
 }
 
 const REFERENCE: Reason = Reason::ReferenceNotPermitted;

@@ -8,7 +8,7 @@ use super::content::{Walk, present};
 use super::fold;
 use super::form::Filling;
 use super::json::{Document, Kind, Name, Value};
-use super::members::{Endpoint, Members, Rule};
+use super::members::{Endpoint, Members, Rule, names};
 use super::needs::Needs;
 use super::prompt::PromptClaim;
 use super::texts::Texts;
@@ -131,7 +131,7 @@ impl<'d> Found<'d> {
         let rule = |name: &str| members.iter().find(|(known, _)| *known == name).map(|(_, rule)| *rule);
         for (name, value) in value.members() {
             let key = name.text();
-            let Some(rule) = rule(&key) else { return Err(unlisted(name, |folded| rule(folded).is_some())) };
+            let Some(rule) = rule(&key) else { return Err(unlisted(name, |folded| names(members, folded))) };
             if !value.is_null() {
                 self.take(endpoint, rule, &key, value)?;
             }
