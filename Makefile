@@ -56,16 +56,21 @@ build: packages
 	$(CARGO) build --locked
 
 .PHONY: sdk
-sdk: sdk-python sdk-node ## Drive the gate with the vendors' own SDKs.
+sdk: sdk-python sdk-frameworks sdk-node ## Drive the gate with the vendors' own SDKs, and with frameworks.
 
 .PHONY: sdk-python
 sdk-python: build .venv/installed
 	$(call header,Python SDKs)
 	PORTCULLIS_BIN="$${PORTCULLIS_BIN:-$(CURDIR)/target/debug/portcullis}" .venv/bin/python -m pytest tests/sdk
 
+.PHONY: sdk-frameworks
+sdk-frameworks: build .venv-frameworks/installed
+	$(call header,Python frameworks)
+	PORTCULLIS_BIN="$${PORTCULLIS_BIN:-$(CURDIR)/target/debug/portcullis}" .venv-frameworks/bin/python -m pytest tests/frameworks
+
 .PHONY: sdk-node
 sdk-node: build tests/node/node_modules/.package-lock.json
-	$(call header,Node SDK)
+	$(call header,Node SDKs)
 	cd tests/node && PORTCULLIS_BIN="$${PORTCULLIS_BIN:-$(CURDIR)/target/debug/portcullis}" npm test --silent
 
 .venv/installed: tests/sdk/requirements.txt | packages
@@ -73,6 +78,14 @@ sdk-node: build tests/node/node_modules/.package-lock.json
 	python3 -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement tests/sdk/requirements.txt
 	.venv/bin/python -m pip check
+	touch $@
+
+# A tree of their own: LangChain and LiteLLM want other versions of the vendors' SDKs.
+.venv-frameworks/installed: tests/frameworks/requirements.txt | packages
+	$(call header,Python packages of the frameworks)
+	python3 -m venv --clear .venv-frameworks
+	.venv-frameworks/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement tests/frameworks/requirements.txt
+	.venv-frameworks/bin/python -m pip check
 	touch $@
 
 tests/node/node_modules/.package-lock.json: tests/node/package-lock.json tests/node/package.json | packages
@@ -87,6 +100,7 @@ packages:
 	command -v cc > /dev/null || missing+=(gcc libc6-dev); \
 	type -P kill > /dev/null || missing+=(procps); \
 	command -v redis-server > /dev/null || missing+=(redis-server); \
+	command -v openssl > /dev/null || missing+=(openssl); \
 	python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3 python3-venv); \
 	command -v node > /dev/null || missing+=(nodejs); \
 	install() { \
@@ -96,7 +110,7 @@ packages:
 	}; \
 	(( $${#missing[@]} == 0 )) || install "$${missing[@]}"; \
 	command -v npm > /dev/null || install npm; \
-	for tool in $(CARGO) cc kill redis-server python3 node npm; do \
+	for tool in $(CARGO) cc kill redis-server openssl python3 node npm; do \
 		type -P "$$tool" > /dev/null || { echo "make: $$tool is missing and could not be installed" >&2; exit 1; }; \
 	done; \
 	python3 -c 'import ensurepip, venv' || { echo "make: python3 cannot make virtual environments" >&2; exit 1; }; \
@@ -117,4 +131,4 @@ soak: ## Load the gate for SOAK_SECONDS a scenario; fail on a lost call or on me
 .PHONY: clean
 clean: ## Remove everything that was built or installed here.
 	$(CARGO) clean
-	rm -rf .venv tests/node/node_modules tests/sdk/__pycache__ var
+	rm -rf .venv .venv-frameworks tests/node/node_modules tests/sdk/__pycache__ tests/frameworks/__pycache__ var

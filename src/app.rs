@@ -109,7 +109,7 @@ impl App {
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let metrics = Arc::new(Metrics::new()?);
         let certificates = config.listen.tls.as_ref().map(Certificates::load).transpose()?.map(Arc::new);
-        let upstreams = Upstreams::open(&config.upstreams)?;
+        let upstreams = Upstreams::open(&config.upstreams, Arc::clone(&clock))?;
         let state = take_state(&config.state)?;
         let quota = Arc::new(Quota::new(Arc::clone(&clock)));
         let registry = Arc::new(open_registry(&config, &quota, &metrics, &*clock)?);

@@ -89,6 +89,26 @@ pub enum Payload {
     BatchEmbedContents,
     /// Vertex AI `PredictRequest` to an embedding model.
     Predict,
+    /// Amazon Bedrock `ConverseRequest`, streamed or not.
+    Converse,
+    /// Amazon Bedrock `InvokeModelRequest`: a body in the words of the model's family.
+    Invoke,
+    /// Amazon Bedrock `CountTokensRequest`.
+    ConverseTokens,
+    /// Cohere's `v2/chat` request.
+    CohereChat,
+    /// Cohere's `v2/embed` request.
+    CohereEmbed,
+    /// Cohere's `v2/rerank` request.
+    CohereRerank,
+    /// Ollama's `ChatRequest`.
+    OllamaChat,
+    /// Ollama's `GenerateRequest`.
+    OllamaGenerate,
+    /// Ollama's `EmbedRequest`.
+    OllamaEmbed,
+    /// Ollama's `EmbeddingRequest`, which `EmbedRequest` replaces.
+    OllamaEmbeddings,
     /// Nothing, or one of the gate's own.
     Own,
 }

@@ -302,7 +302,11 @@ fn flaw(case: &Case, heard: &Heard, sent: &[Vec<u8>]) -> Option<String> {
 async fn class(name: &str) {
     let mut upstream = Scripted::answering(ANSWER, After::Close).await;
     let url = upstream.url();
-    let site = Site::with(|dir| point(dir, &url)).await;
+    let set = |dir: &Path| {
+        point(dir, &url);
+        register_bedrock(dir);
+    };
+    let site = Site::with(set).await;
     let address = site.app.listen();
     let mut flaws = Vec::new();
     let mut addresses = Vec::new();
@@ -334,6 +338,17 @@ async fn class(name: &str) {
     let different = addresses.iter().collect::<BTreeSet<_>>().len();
     assert_eq!(different, addresses.len(), "an address was given twice");
     assert!(flaws.is_empty(), "{name}:\n{}", flaws.join("\n"));
+}
+
+/// Lets acme use models by the names that Amazon Bedrock gives them.
+fn register_bedrock(dir: &Path) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bedrock");
+    support::copy(&from, &dir.join("policies/models"));
+    let tenant = dir.join("policies/tenants/acme.yaml");
+    let text = std::fs::read_to_string(&tenant).unwrap();
+    let profile = "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.claude";
+    let more = format!("models: [\"anthropic.claude-sonnet-4-5-v1:0\", \"{profile}\", ");
+    std::fs::write(tenant, text.replacen("models: [", &more, 1)).unwrap();
 }
 
 /// Sets the upstream of a policy directory.

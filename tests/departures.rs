@@ -331,6 +331,33 @@ async fn a_stream_that_breaks_off_ends_with_the_dialects_error_event() {
 }
 
 #[tokio::test]
+async fn a_stream_of_lines_that_breaks_off_ends_with_an_error_line() {
+    let body = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}]}"#;
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
+    let first = "{\"message\":{\"content\":\"a\"},\"done\":false}\n";
+    for part in ["", "{\"message\":{\"con"] {
+        let (site, upstream) = site(|_| ()).await;
+        let mut client = client(&site).await;
+        client.say(post("/api/chat", ACME, "", body)).await;
+        let (mut line, _, _) = upstream.called().await;
+        line.say(format!("{head}{}", chunk(&format!("{first}{part}")))).await;
+        drop(line);
+        let (head, heard) = client.message().await;
+        let heard = String::from_utf8(heard).unwrap();
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        let error = heard.strip_prefix(&format!("{first}{part}")).unwrap();
+        // No blank line, which is no JSON; but what was cut gets its end.
+        assert_eq!(error.starts_with('\n'), !part.is_empty(), "{heard}");
+        let error: Value = serde_json::from_str(error.trim_start()).unwrap();
+        assert!(error["error"].as_str().unwrap().contains("[upstream_failed]"), "{heard}");
+        assert_eq!(error["code"], "upstream_failed");
+        assert!(heard.ends_with("}\n"));
+        assert_free(&site).await;
+        assert_eq!(outcome(&site).await["end"], "failed");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_ends_only_by_closing_is_whole_only_with_its_last_event() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
     for (events, whole) in

@@ -135,6 +135,7 @@ fn envelope() -> Reading {
         prompt: None,
         texts: Texts::default(),
         needs: Needs::default(),
+        operation: None,
         batch_of: None,
     }
 }

@@ -154,6 +154,49 @@ impl Walk<'_> {
         elements(list, "functions")?.try_for_each(|function| self.object(Source::Tool, function))
     }
 
+    /// Reads a list of texts, or of structures with content in them, that the user brings.
+    pub(crate) fn contents(&mut self, list: Value<'_>) -> Result<(), Unreadable> {
+        elements(list, "inputs")?.try_for_each(|piece| self.piece(Source::User, piece, false))
+    }
+
+    /// Reads a list of documents that a third party may have written: texts, or structures with `data`.
+    pub(crate) fn documents(&mut self, list: Value<'_>) -> Result<(), Unreadable> {
+        elements(list, "documents")?.try_for_each(|document| self.document(document))
+    }
+
+    /// Reads one document. Its data is text or an object of the caller's own making.
+    fn document(&mut self, document: Value<'_>) -> Result<(), Unreadable> {
+        if document.is_text() {
+            self.texts.add(Source::Tool, document);
+            return Ok(());
+        }
+        if document.kind() != Kind::Object {
+            return Err(fault(Reason::MalformedRequest, "document that is neither text nor an object", document));
+        }
+        document.members().filter(|(_, value)| !value.is_null()).try_for_each(|(name, value)| {
+            if name.text() == "data" {
+                self.texts.add(Source::Tool, value);
+                return Ok(());
+            }
+            self.member(Source::Tool, document, name, value)
+        })
+    }
+
+    /// Reads media, one or a list: base64 as it is or as a `data:` URL, or a place from which it would be fetched.
+    pub(crate) fn media(&mut self, source: Source, value: Value<'_>) -> Result<(), Unreadable> {
+        let Some(text) = value.text() else {
+            value.elements().try_for_each(|element| self.media(source, element))?;
+            return if value.kind() == Kind::List { Ok(()) } else { self.loose(source, value) };
+        };
+        if text.contains(':') && !is_data_url(&text) {
+            self.needs.fetch(text.into_owned(), value.range().start);
+            self.texts.add(source, value);
+        } else {
+            self.binary(source, &text, value);
+        }
+        Ok(())
+    }
+
     /// Reads an object whose shape is the dialect's.
     pub(crate) fn object(&mut self, source: Source, object: Value<'_>) -> Result<(), Unreadable> {
         if object.kind() != Kind::Object {
@@ -181,6 +224,8 @@ impl Walk<'_> {
                 self.label(beside, value);
             }
             Sense::Text => self.loose(if key == "text" { source } else { beside }, value)?,
+            Sense::Document => self.document(value)?,
+            Sense::Images => self.media(beside, value)?,
             Sense::Parts => self.parts(source, value, true)?,
             Sense::LooseParts => self.parts(source, value, false)?,
             Sense::Free => self.texts.add(beside, value),
@@ -243,6 +288,8 @@ impl Walk<'_> {
                 | Sense::Origin
                 | Sense::Audio
                 | Sense::Media
+                | Sense::Document
+                | Sense::Images
                 | Sense::Unknown => Self::settings(value),
             }
         })
@@ -290,6 +337,8 @@ impl Walk<'_> {
                 | Sense::Origin
                 | Sense::Audio
                 | Sense::Media
+                | Sense::Document
+                | Sense::Images
                 | Sense::Reference
                 | Sense::Server
                 | Sense::Steering => self.member(source, value, name, inner),
@@ -304,10 +353,15 @@ impl Walk<'_> {
         if text.contains(':') && !is_data_url(&text) {
             return Err(reference(name));
         }
-        if !is_media(&text) {
+        self.binary(source, &text, value);
+        Ok(())
+    }
+
+    /// Passes over base64, alone or as a `data:` URL; what is none is text.
+    fn binary(&mut self, source: Source, text: &str, value: Value<'_>) {
+        if !is_media(text) {
             self.texts.add(source, value);
         }
-        Ok(())
     }
 }
 
@@ -333,6 +387,8 @@ pub(super) fn governed_setting(name: &str, is_address: bool) -> Option<Reason> {
         | Sense::Origin
         | Sense::Audio
         | Sense::Media
+        | Sense::Document
+        | Sense::Images
         | Sense::Unknown => None,
     }
 }

@@ -57,6 +57,11 @@ impl<'h> Fields<'h> {
         self.expect_no_coding()
     }
 
+    /// The same where an endpoint takes a body without a label for JSON, as Amazon Bedrock does for invocations.
+    pub(crate) fn expect_json_or_no_label(&self) -> Result<(), Unreadable> {
+        if matches!(self.media_type, Field::Absent) { self.expect_no_coding() } else { self.expect_json() }
+    }
+
     /// Checks that the body is one form that no coding wraps, and answers its boundary.
     pub(crate) fn expect_form(&self) -> Result<Boundary, Unreadable> {
         let bad = |what| Unreadable::new(Reason::UnsupportedEncoding, what);
@@ -149,6 +154,7 @@ const QUERY_NAMES: &[&str] = &[
     "model",
     "models",
     "model_id",
+    "modelid",
     "model_name",
     "deployment",
     "deployment_id",

@@ -1,14 +1,25 @@
 //! The top-level members of each endpoint's body, and what the gate does with each: the closed lists.
 //!
-//! A name that is not here is refused. The lists follow the request bodies that OpenAI and Anthropic document, with
-//! what compatible servers add and is harmless. They are closed by design: what a vendor adds later is refused until it
-//! stands here. `docs/dialects.md` shows them and a test compares.
+//! A name that is not here is refused. The lists follow the request bodies that the vendors document, with what
+//! compatible servers add and is harmless; Bedrock's, Cohere's and Ollama's stand in files of their own. They are closed
+//! by design: what a vendor adds later is refused until it stands here. `docs/dialects.md` shows them and a test
+//! compares.
 
+mod bedrock;
+mod cohere;
 mod media;
+mod ollama;
 
+pub(crate) use bedrock::{BOUNDS, CONVERSATION};
+
+use super::Unreadable;
 use super::content::Shape;
+use super::fold;
+use super::grammar::Form;
+use super::json::Value;
 use crate::reason::Reason;
 use crate::route::Payload;
+use crate::speech::Operation;
 
 /// What is done with a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,18 +30,30 @@ pub(crate) enum Rule {
     Stream,
     /// An output bound in tokens.
     Bound,
+    /// An output bound in tokens; a negative number is none.
+    OpenBound,
     /// How many answers.
     Choices,
     /// A list of messages.
     Messages,
     /// OpenAI Responses input.
     Items,
-    /// One text.
+    /// What the user says: exactly one string.
     Text,
     /// Content: a text, or texts and parts each with a `type`.
     Parts,
     /// Text, texts, token numbers, or lists of these.
     TextsOrTokens,
+    /// Token numbers.
+    Tokens,
+    /// Texts, or structures with content in them.
+    Contents,
+    /// Texts that somebody else wrote, or structures of such.
+    Documents,
+    /// Media: base64 or a place each.
+    Media,
+    /// A structure with a closed list of its own.
+    Group(Members),
     /// System instructions.
     System,
     /// A stored prompt by its id.
@@ -43,6 +66,8 @@ pub(crate) enum Rule {
     Content,
     /// Audio output: a format and one of the vendor's voices.
     Voice,
+    /// Governed by a form of its own.
+    Shaped(&'static Form),
     /// Passes; its strings are read as the user's text.
     Read,
     /// Passes; a structure whose strings are read as the user's text, and in which no member steers.
@@ -92,6 +117,13 @@ impl Rule {
             Self::Model
             | Self::Stream
             | Self::Bound
+            | Self::OpenBound
+            | Self::Text
+            | Self::Tokens
+            | Self::Contents
+            | Self::Documents
+            | Self::Media
+            | Self::Group(_)
             | Self::Choices
             | Self::Messages
             | Self::Items
@@ -101,7 +133,6 @@ impl Rule {
             | Self::Tools
             | Self::Functions
             | Self::Content
-            | Self::Text
             | Self::Parts
             | Self::VoiceName
             | Self::StreamFormat
@@ -111,12 +142,14 @@ impl Rule {
             | Self::Place
             | Self::Target
             | Self::Servers
-            | Self::Voice => "governed",
+            | Self::Voice
+            | Self::Shaped(_) => "governed",
         }
     }
 }
 
-type Members = &'static [(&'static str, Rule)];
+/// Names and what is done with each.
+pub(crate) type Members = &'static [(&'static str, Rule)];
 
 /// How the body of one endpoint is read.
 #[derive(Debug)]
@@ -150,6 +183,16 @@ impl Endpoint {
             | Payload::EmbedContent
             | Payload::BatchEmbedContents
             | Payload::Predict => Some(&GOOGLE),
+            Payload::Converse => Some(&bedrock::CONVERSE),
+            Payload::Invoke => Some(&bedrock::INVOKE),
+            Payload::ConverseTokens => Some(&bedrock::COUNT),
+            Payload::CohereChat => Some(&cohere::CHAT),
+            Payload::CohereEmbed => Some(&cohere::EMBED),
+            Payload::CohereRerank => Some(&cohere::RERANK),
+            Payload::OllamaChat => Some(&ollama::CHAT),
+            Payload::OllamaGenerate => Some(&ollama::GENERATE),
+            Payload::OllamaEmbed => Some(&ollama::EMBED),
+            Payload::OllamaEmbeddings => Some(&ollama::EMBEDDINGS),
             Payload::Own => None,
         }
     }
@@ -157,6 +200,23 @@ impl Endpoint {
     /// Whether a body of it names a model.
     pub(crate) fn names_model(&self) -> bool {
         self.members.iter().any(|(_, rule)| *rule == Rule::Model)
+    }
+
+    /// The list that a body is read by, where one path takes the bodies of several, and what it asks for then.
+    pub(crate) fn settled(
+        &'static self,
+        root: Value<'_>,
+        named: Option<&str>,
+    ) -> Result<(&'static Self, Option<Operation>), Unreadable> {
+        if !std::ptr::eq(self, &raw const bedrock::INVOKE) {
+            return Ok((self, None));
+        }
+        bedrock::family(root, named).map(|(endpoint, operation)| (endpoint, Some(operation)))
+    }
+
+    /// Whether a name of the list folds to this, or is it.
+    pub(crate) fn knows(&self, folded: &str) -> bool {
+        self.rule(folded).is_some() || names(self.members, folded)
     }
 
     /// The rule for exactly this name.
@@ -169,6 +229,11 @@ impl Endpoint {
 pub(crate) fn refused_everywhere(name: &str) -> Option<Reason> {
     let (_, rule) = REFUSED.iter().find(|(known, _)| *known == name)?;
     if let Rule::Refuse(reason) = rule { Some(*reason) } else { (*rule == Rule::Stored).then_some(REFERENCE) }
+}
+
+/// Whether a name of these folds to this; the vendors' own names may have capitals.
+pub(crate) fn names(members: Members, folded: &str) -> bool {
+    members.iter().any(|(known, _)| fold::fold(known) == folded)
 }
 
 const REFERENCE: Reason = Reason::ReferenceNotPermitted;

@@ -12,10 +12,13 @@ mod content;
 mod fold;
 mod form;
 mod google;
+mod grammar;
 mod head;
 mod item;
 mod json;
+mod lines;
 mod members;
+mod messages;
 mod metadata;
 mod needs;
 mod own;
@@ -28,6 +31,7 @@ mod usage;
 
 pub use answer::{Framing, Seen, Watch};
 pub use item::Item;
+pub use messages::message;
 pub use metadata::{Fact, Metadata};
 pub use needs::{Fetch, Needs};
 pub use own::{CheckAsk, EvaluateAsk, ListAsk};
@@ -96,6 +100,8 @@ pub(crate) struct Reading {
     prompt: Option<PromptClaim>,
     texts: Texts,
     needs: Needs,
+    /// What the body asks for, where the route cannot tell.
+    operation: Option<Operation>,
     /// What the calls of a stored file ask for that is to be run as a batch.
     batch_of: Option<Operation>,
 }
@@ -157,8 +163,10 @@ impl Call {
 
     /// Writes what was read into the docket.
     fn describe(&mut self) {
-        let (stream, max_tokens, lines) = (self.stream(), self.max_output_tokens(), self.batch_lines());
+        let (operation, stream, max_tokens) = (self.operation(), self.stream(), self.max_output_tokens());
+        let lines = self.batch_lines();
         let docket = self.caller.docket_mut();
+        docket.operation = Some(operation);
         docket.stream = stream;
         docket.max_tokens = max_tokens;
         docket.facts.extend(self.metadata.recordable());
@@ -211,8 +219,8 @@ impl Call {
 
     /// What is asked for.
     #[must_use]
-    pub const fn operation(&self) -> Operation {
-        self.route.operation
+    pub fn operation(&self) -> Operation {
+        self.reading.operation.unwrap_or(self.route.operation)
     }
 
     /// Whether the answer is to be a stream.
@@ -311,6 +319,9 @@ fn judge(caller: &Caller, body: &Bytes) -> Result<Read, Unreadable> {
     let fields = head::Fields::of(arrival.headers());
     let boundary = if route.payload.is_form() {
         Some(fields.expect_form()?)
+    } else if route.payload == Payload::Invoke {
+        fields.expect_json_or_no_label()?;
+        None
     } else {
         fields.expect_json()?;
         None

@@ -7,8 +7,9 @@ use std::ops::Range;
 use super::batch;
 use super::content::{Walk, present};
 use super::fold;
+use super::grammar::Filling;
 use super::json::{Document, Kind, Value};
-use super::members::{Endpoint, Rule};
+use super::members::{Endpoint, Members, Rule, names};
 use super::needs::Needs;
 use super::prompt::PromptClaim;
 use super::texts::Texts;
@@ -36,6 +37,7 @@ pub(crate) fn read_value(
     streaming: Streaming,
     root: Value<'_>,
 ) -> Result<Reading, Unreadable> {
+    let (endpoint, operation) = endpoint.settled(root, named)?;
     if root.kind() != Kind::Object {
         return Err(Unreadable::new(Reason::MalformedRequest, "body: no JSON object"));
     }
@@ -48,18 +50,21 @@ pub(crate) fn read_value(
             found.take(endpoint, rule, &key, value)?;
         }
     }
-    found.into_reading(endpoint, named, streaming)
+    Ok(Reading { operation, ..found.into_reading(endpoint, named, streaming)? })
 }
 
 /// The rule for a member or field of this name.
 pub(crate) fn rule(endpoint: &Endpoint, name: &str, at: usize) -> Result<Rule, Unreadable> {
-    endpoint.rule(name).ok_or_else(|| {
-        if fold::folds_to(name, |folded| endpoint.rule(folded).is_some()) {
-            Unreadable::at(Reason::AmbiguousRequest, "ambiguous member name", at)
-        } else {
-            Unreadable::at(Reason::UnsupportedParameter, "member that is not governed", at)
-        }
-    })
+    endpoint.rule(name).ok_or_else(|| unlisted(name, at, |folded| endpoint.knows(folded)))
+}
+
+/// Why a member that no list names is refused.
+fn unlisted(name: &str, at: usize, is_listed: impl Fn(&str) -> bool) -> Unreadable {
+    if fold::folds_to(name, is_listed) {
+        Unreadable::at(Reason::AmbiguousRequest, "ambiguous member name", at)
+    } else {
+        Unreadable::at(Reason::UnsupportedParameter, "member that is not governed", at)
+    }
 }
 
 /// What was found so far.
@@ -84,7 +89,8 @@ impl<'d> Found<'d> {
             Rule::Model => self.model = Some(value),
             Rule::Stream => self.stream = Some(value.boolean().ok_or_else(|| bad(key, "no boolean"))?),
             // A call that names two bounds is held to the larger: the upstream may read either.
-            Rule::Bound => self.bound = self.bound.max(Some(whole(key, value)?)),
+            Rule::OpenBound if value.whole::<i64>().is_some_and(i64::is_negative) => {}
+            Rule::Bound | Rule::OpenBound => self.bound = self.bound.max(Some(whole(key, value)?)),
             Rule::Choices => self.choices = self.choices.max(at_least_one(key, value)?),
             Rule::Messages => walk.messages(value)?,
             Rule::Items => walk.items(value)?,
@@ -93,9 +99,14 @@ impl<'d> Found<'d> {
             Rule::Functions => walk.functions(value)?,
             Rule::Content => walk.object(Source::User, value)?,
             Rule::TextsOrTokens => self.inputs = texts_or_tokens(&mut self.texts, key, value)?,
-            Rule::PromptReference => self.prompt = Some(prompt_reference(&mut walk, value)?),
             Rule::Text if value.is_text() => self.texts.add(Source::User, value),
             Rule::Text => return Err(bad(key, "no text")),
+            Rule::Tokens => _ = tokens(&mut self.texts, key, value)?,
+            Rule::Contents => walk.contents(value)?,
+            Rule::Documents => walk.documents(value)?,
+            Rule::Media => walk.media(Source::User, value)?,
+            Rule::Group(members) => self.take_group(endpoint, members, key, value)?,
+            Rule::PromptReference => self.prompt = Some(prompt_reference(&mut walk, value)?),
             Rule::Parts => walk.content(Source::User, value)?,
             Rule::VoiceName => {
                 // A voice by id is one that somebody has made there.
@@ -117,6 +128,10 @@ impl<'d> Found<'d> {
                 return Err(refused(Reason::UnsupportedParameter, key));
             }
             Rule::Voice => voice(&mut walk, value)?,
+            Rule::Shaped(form) => {
+                let mut filling = Filling { texts: walk.texts, needs: walk.needs, bound: &mut self.bound };
+                filling.take(form, Source::User, value)?;
+            }
             Rule::Read => self.texts.add(Source::User, value),
             Rule::Format => {
                 Walk::settings(value)?;
@@ -137,6 +152,28 @@ impl<'d> Found<'d> {
         Ok(())
     }
 
+    /// Takes a structure that has a closed list of its own.
+    fn take_group(
+        &mut self,
+        endpoint: &Endpoint,
+        members: Members,
+        key: &str,
+        value: Value<'d>,
+    ) -> Result<(), Unreadable> {
+        if value.kind() != Kind::Object {
+            return Err(bad(key, "no object"));
+        }
+        let rule = |name: &str| members.iter().find(|(known, _)| *known == name).map(|(_, rule)| *rule);
+        for (name, value) in value.members() {
+            let key = name.text();
+            let rule = rule(&key).ok_or_else(|| unlisted(&key, name.offset(), |folded| names(members, folded)))?;
+            if !value.is_null() {
+                self.take(endpoint, rule, &key, value)?;
+            }
+        }
+        Ok(())
+    }
+
     fn into_reading(
         mut self,
         endpoint: &Endpoint,
@@ -145,14 +182,16 @@ impl<'d> Found<'d> {
     ) -> Result<Reading, Unreadable> {
         let (model, model_at) = if endpoint.names_model() || named.is_some() {
             model(self.model, named)?
-        } else {
+        } else if self.batch_of.is_some() {
             (ClaimedModel::new(String::new()), None)
-        };
-        if !endpoint.names_model() && self.batch_of.is_none() {
+        } else {
             return Err(Unreadable::new(Reason::MalformedRequest, "body: no `endpoint`"));
-        }
+        };
         self.needs.close();
         let stream = match streaming {
+            Streaming::Never if self.stream == Some(true) => {
+                return Err(Unreadable::new(Reason::AmbiguousRequest, "body: `stream` at a path that does not stream"));
+            }
             Streaming::Never => false,
             Streaming::Always => true,
             Streaming::Asked => self.stream.unwrap_or(false),
@@ -167,6 +206,7 @@ impl<'d> Found<'d> {
             prompt: self.prompt,
             texts: self.texts,
             needs: self.needs,
+            operation: None,
             batch_of: self.batch_of,
         })
     }

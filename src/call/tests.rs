@@ -199,6 +199,31 @@ fn what_is_asked_is_answered() {
 }
 
 #[test]
+fn a_stream_of_ollamas_is_one_unless_it_is_turned_off_and_its_bound_stands_in_its_options() {
+    let ask = |more: &str| read("/api/chat", format!(r#"{{"model":"m","messages":[]{more}}}"#));
+    assert!(ask("").stream() && ask(r#","stream":null"#).stream() && !ask(r#","stream":false"#).stream());
+    assert_eq!(ask(r#","options":{"num_predict":5}"#).max_output_tokens(), Some(5));
+    assert_eq!(ask(r#","options":{"num_predict":-1}"#).max_output_tokens(), None);
+    assert!(!read("/api/embed", r#"{"model":"m","input":"x"}"#).stream());
+    assert!(!read("/v2/chat", r#"{"model":"m","messages":[]}"#).stream());
+}
+
+#[test]
+fn what_stands_around_a_prompt_of_ollamas_is_system_text_and_its_context_is_counted() {
+    let body = r#"{"model":"m","prompt":"p","system":"s","template":"{{ .Prompt }}","context":[1,2,3,4,5,6,7,8]}"#;
+    let call = read("/api/generate", body);
+    assert_eq!(call.system_text().as_deref(), Some("s\n{{ .Prompt }}"));
+    assert_eq!(call.estimated_input_tokens(), 8 + "ps{{ .Prompt }}".len().div_ceil(4) as u64);
+}
+
+#[test]
+fn documents_are_text_that_somebody_else_wrote() {
+    let body = r#"{"model":"m","query":"q","documents":["d",{"data":{"a":"b"}}]}"#;
+    let expected = [(Source::User, "q"), (Source::Tool, "d"), (Source::Tool, r#"{"a":"b"}"#)];
+    assert_eq!(pieces(&read("/v2/rerank", body)), expected.map(|(source, text)| (source, text.to_owned())));
+}
+
+#[test]
 fn chat_texts_have_their_sources_and_are_decoded() {
     let call = read(
         CHAT,
@@ -455,3 +480,5 @@ proptest! {
         }
     }
 }
+
+mod bedrock;

@@ -69,6 +69,8 @@ pub struct Upstream {
     pub api_key: Option<Secret>,
     /// Where the credential goes; `None` = as the dialect of the call does.
     pub auth: Option<Auth>,
+    /// Signs requests with AWS Signature Version 4 instead.
+    pub signing: Option<Signing>,
     /// A CA file instead of the platform's roots.
     pub ca: Option<PathBuf>,
     /// The one place of Vertex AI that it serves.
@@ -101,6 +103,21 @@ pub enum Auth {
     ApiKey,
     /// `x-goog-api-key`.
     XGoogApiKey,
+}
+
+/// What AWS Signature Version 4 needs.
+#[derive(Debug, Clone)]
+pub struct Signing {
+    /// The region in the credential's scope.
+    pub region: String,
+    /// The service there.
+    pub service: String,
+    /// The access key's public part.
+    pub access_key_id: String,
+    /// Its secret part.
+    pub secret_access_key: Secret,
+    /// What temporary credentials have besides.
+    pub session_token: Option<Secret>,
 }
 
 /// When an upstream is given a rest.

@@ -51,6 +51,8 @@ texts! {
     Sha256 "^sha256:[0-9a-fA-F]{64}$" "`sha256:` and 64 hex digits";
     /// A currency by its ISO 4217 code.
     Currency "^[A-Z]{3}$" "a currency code such as USD";
+    /// A region or a service in the scope of an AWS signature.
+    ScopeWord "^[a-z0-9-]{1,64}$" "a word of small letters, digits and dashes, such as eu-west-1";
     /// One name, or `*` for all.
     NameOrAll r"^(\*|[A-Za-z0-9._:/@-]{1,128})$" "a name, or \"*\" for all";
 }

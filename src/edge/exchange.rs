@@ -197,6 +197,8 @@ impl Gate {
         let call = sealed.permit().call();
         let framing = framing(&head.headers).to_call(call.route().dialect, call.stream());
         let ends_by_closing = head.version < Version::HTTP_2 && headers::ends_by_closing(&head.headers);
+        let mut watch = Watch::new(call.route().dialect, call.operation(), framing);
+        watch.see_head(&head.headers);
         let mut shown = headers::for_client(head.headers);
         let mut fields = Fields::of(&mut shown);
         fields.sign(sealed.docket(), "allow", None);
@@ -204,8 +206,6 @@ impl Gate {
         if let Some(standing) = &standing {
             fields.standing(standing);
         }
-        let route = sealed.permit().call().route();
-        let watch = Watch::new(route.dialect, route.operation, framing);
         let begun = Begun {
             watch,
             status: head.status.as_u16(),

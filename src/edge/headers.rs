@@ -3,6 +3,8 @@
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
+use crate::speech::Dialect;
+
 /// Request fields that may go upstream. Everything else stays here: credentials, tenant and verdict headers, routing
 /// hints, cookies, forwarding chains, whatever a vendor invents next.
 static REQUEST: [HeaderName; 5] = [
@@ -12,6 +14,20 @@ static REQUEST: [HeaderName; 5] = [
     HeaderName::from_static("anthropic-beta"),
     HeaderName::from_static("openai-beta"),
 ];
+
+/// Request fields of Amazon Bedrock's invocations that may go upstream, with plain words only: how the answer is made,
+/// and which of the account's guardrails watches it. Dropped, a guardrail would be missed in silence.
+static BEDROCK_REQUEST: [HeaderName; 6] = [
+    HeaderName::from_static("x-amzn-bedrock-accept"),
+    HeaderName::from_static("x-amzn-bedrock-guardrailidentifier"),
+    HeaderName::from_static("x-amzn-bedrock-guardrailversion"),
+    HeaderName::from_static("x-amzn-bedrock-performanceconfig-latency"),
+    HeaderName::from_static("x-amzn-bedrock-service-tier"),
+    HeaderName::from_static("x-amzn-bedrock-trace"),
+];
+
+/// Longest value of these, in bytes: that of a guardrail's ARN.
+const LONGEST_WORD: usize = 2048;
 
 /// Fields of a response that belong to the hop or to the upstream's own account, not to the caller.
 static RESPONSE_DROPPED: [HeaderName; 15] = [
@@ -55,7 +71,7 @@ pub(super) fn ends_by_closing(head: &HeaderMap) -> bool {
 
 /// The fields of `client` that go upstream. A field the client nominated in any `Connection` line belongs to its
 /// connection and stays here, like all that is not on the list.
-pub(super) fn for_upstream(client: &HeaderMap) -> HeaderMap {
+pub(super) fn for_upstream(client: &HeaderMap, dialect: Dialect) -> HeaderMap {
     // hyper fills the map anew with the answer's head, which then takes the gate's own fields besides.
     let mut out = HeaderMap::with_capacity(24);
     let has_nominations = client.contains_key(header::CONNECTION);
@@ -65,6 +81,17 @@ pub(super) fn for_upstream(client: &HeaderMap) -> HeaderMap {
         }
         for value in client.get_all(name) {
             out.append(name.clone(), value.clone());
+        }
+    }
+    if dialect == Dialect::Bedrock {
+        for name in &BEDROCK_REQUEST {
+            let mut values = client.get_all(name).iter();
+            if let (Some(value), None) = (values.next(), values.next())
+                && is_word(value.as_bytes())
+                && !is_nominated(client, name)
+            {
+                out.insert(name.clone(), value.clone());
+            }
         }
     }
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -89,6 +116,11 @@ pub(super) fn for_client(mut head: HeaderMap) -> HeaderMap {
     head
 }
 
+fn is_word(value: &[u8]) -> bool {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'/' | b'.' | b'_' | b'-' | b'*');
+    value.len() <= LONGEST_WORD && value.iter().all(plain)
+}
+
 fn is_dropped(name: &HeaderName) -> bool {
     RESPONSE_DROPPED.contains(name) || RESPONSE_DROPPED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
 }
@@ -110,6 +142,7 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
 
     use super::{for_client, for_upstream};
+    use crate::speech::Dialect;
 
     fn head(lines: &[(&str, &str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
@@ -121,7 +154,7 @@ mod tests {
 
     #[test]
     fn only_listed_fields_go_upstream() {
-        let out = for_upstream(&head(&[
+        let sent = head(&[
             ("authorization", "Bearer pcl_k1_x"),
             ("x-tenant", "other"),
             ("helicone-property-model", "x"),
@@ -132,11 +165,32 @@ mod tests {
             ("user-agent", "sdk"),
             ("connection", "keep-alive"),
             ("connection", "User-Agent"),
-        ]));
+            ("x-amzn-bedrock-trace", "ENABLED"),
+        ]);
+        let out = for_upstream(&sent, Dialect::OpenAi);
         let mut names: Vec<_> = out.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["accept-encoding", "anthropic-version", "content-type"]);
         assert_eq!(out["accept-encoding"], "identity");
+    }
+
+    #[test]
+    fn what_watches_an_invocation_goes_upstream_when_it_is_plain_words() {
+        let out = for_upstream(
+            &head(&[
+                ("x-amzn-bedrock-guardrailidentifier", "arn:aws:bedrock:eu-west-1:1:guardrail/x"),
+                ("x-amzn-bedrock-guardrailversion", "1"),
+                ("x-amzn-bedrock-guardrailversion", "2"),
+                ("x-amzn-bedrock-trace", "ENABLED please"),
+                ("x-amzn-bedrock-projectidentifier", "other"),
+                ("x-amzn-bedrock-request-metadata", "{}"),
+                ("x-amz-security-token", "t"),
+            ]),
+            Dialect::Bedrock,
+        );
+        let mut names: Vec<_> = out.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["accept-encoding", "content-type", "x-amzn-bedrock-guardrailidentifier"]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod patience;
 mod preface;
 mod relay;
 pub mod reply;
+mod sigv4;
 mod tls;
 mod upstream;
 mod words;

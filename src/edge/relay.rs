@@ -6,7 +6,8 @@
 //! What has arrived is gathered for as long as each turn of the event loop brings more, at most [`GATHER`] bytes or
 //! [`MOST_TURNS`] turns: chunks come one by one, and under load a system call for each would cost more than all else.
 //! Where little is going on, a turn takes microseconds and brings nothing, and the bytes leave. A body that is not a stream of events gives its
-//! last bytes away only after it is settled.
+//! last bytes away only after it is settled. Where an error inside a stream has to stand between two messages, the
+//! bytes of one that has begun wait for its end.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -30,6 +31,8 @@ use crate::reason::Reason;
 const GATHER: usize = 16 * 1024;
 /// Turns of the event loop for which bytes are gathered, at most.
 const MOST_TURNS: u8 = 4;
+/// Bytes of one message that wait for its end, at most. A larger one leaves as it comes, and breaks with its connection.
+const MOST_HELD: usize = 1 << 20;
 
 /// An upstream's answer on its way to the client.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub(super) struct Relay {
     /// Present until the call is settled.
     open: Option<Box<Open>>,
     gathered: Gathered,
+    /// How many of these bytes may leave.
+    ready: usize,
     /// Turns of the event loop that were given since bytes were last passed on.
     turns: u8,
     /// Whether bytes came since the last turn.
@@ -79,8 +84,18 @@ impl Gathered {
         self.len() == 0
     }
 
-    fn take(&mut self) -> Bytes {
-        if self.several.is_empty() { std::mem::take(&mut self.one) } else { self.several.split().freeze() }
+    /// The first `count` bytes.
+    fn take(&mut self, count: usize) -> Bytes {
+        let count = count.min(self.len());
+        if self.several.is_empty() { self.one.split_to(count) } else { self.several.split_to(count).freeze() }
+    }
+
+    fn truncate(&mut self, count: usize) {
+        if self.several.is_empty() {
+            self.one.truncate(count);
+        } else {
+            self.several.truncate(count);
+        }
     }
 }
 
@@ -134,6 +149,7 @@ impl Relay {
             upstream,
             open: Some(Box::new(open)),
             gathered: Gathered::default(),
+            ready: 0,
             turns: 0,
             fresh: false,
             left,
@@ -190,32 +206,51 @@ impl Relay {
     /// as well, so that a cut answer is never taken for a whole one.
     fn cut(&mut self, cut: Cut) -> Option<Result<Frame<Bytes>, Cut>> {
         self.done = true;
-        let event = self
-            .open
-            .as_ref()
-            .filter(|_| self.framing.has_error_event())
-            .map(|open| reply::refusal_event(open.sealed.docket(), cut.reason()));
+        let event = self.open.as_ref().filter(|_| self.framing.has_error_event()).map(|open| {
+            let within_line = open.watch.is_within_line();
+            reply::refusal_event(open.sealed.docket(), cut.reason(), open.watch.framing(), within_line)
+        });
+        // Behind a message of which a part has left, no event would be read as one.
+        let whole = self.gathered.len().checked_sub(self.unfinished());
         self.settle(End::Failed, false);
-        let Some(event) = event else { return Some(Err(cut)) };
+        let (Some(event), Some(whole)) = (event, whole) else { return Some(Err(cut)) };
+        self.gathered.truncate(whole);
         self.gathered.add(event);
-        self.release()
+        self.release_all()
+    }
+
+    /// Takes bytes in, and says how many of all may leave.
+    fn gather(&mut self, data: Bytes) {
+        self.gathered.add(data);
+        let held = self.unfinished();
+        self.ready = self.gathered.len().saturating_sub(if held > MOST_HELD { 0 } else { held });
+    }
+
+    fn unfinished(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.watch.unfinished())
     }
 
     /// The upstream came to its end. A stream that ends by closing is over only with its dialect's last event.
     fn finish(&mut self) -> Option<Result<Frame<Bytes>, Cut>> {
         let unfinished =
             |open: &Open| self.framing.is_stream() && open.ends_by_closing && !open.watch.seen(true).finished;
-        if self.open.as_deref().is_some_and(unfinished) {
+        if self.open.as_deref().is_some_and(unfinished) || self.unfinished() > 0 {
             return self.cut(Cut::Broken);
         }
         self.done = true;
         self.settle(End::Complete, true);
-        self.release()
+        self.release_all()
     }
 
     fn release(&mut self) -> Option<Result<Frame<Bytes>, Cut>> {
         self.turns = 0;
-        if self.gathered.is_empty() { None } else { Some(Ok(Frame::data(self.gathered.take()))) }
+        let ready = std::mem::take(&mut self.ready);
+        (ready > 0).then(|| Ok(Frame::data(self.gathered.take(ready))))
+    }
+
+    fn release_all(&mut self) -> Option<Result<Frame<Bytes>, Cut>> {
+        self.ready = self.gathered.len();
+        self.release()
     }
 
     /// Whether bytes may leave before the body's end is seen.
@@ -255,17 +290,20 @@ impl Body for Relay {
             return Poll::Ready(Some(Err(cut)));
         }
         if this.done {
-            return Poll::Ready(this.release());
+            return Poll::Ready(this.release_all());
         }
         loop {
+            if this.open.as_ref().is_some_and(|open| open.watch.is_broken()) {
+                return Poll::Ready(this.cut(Cut::Broken));
+            }
             match this.poll_upstream(cx) {
                 Poll::Ready(Some(Ok(data))) => {
-                    let before = if this.gathered.len() >= GATHER { this.release() } else { None };
+                    let before = if this.ready >= GATHER { this.release() } else { None };
                     let last = this.left.as_mut().is_some_and(|left| {
                         *left = left.saturating_sub(data.len() as u64);
                         *left == 0
                     });
-                    this.gathered.add(data);
+                    this.gather(data);
                     this.fresh = true;
                     if before.is_some() {
                         // What remains comes with the next poll, which hyper makes at once.
@@ -285,7 +323,7 @@ impl Body for Relay {
                     return Poll::Pending;
                 }
                 Poll::Ready(None) => return Poll::Ready(this.finish()),
-                Poll::Pending if this.gathered.is_empty() || !this.may_run_ahead() => return Poll::Pending,
+                Poll::Pending if this.ready == 0 || !this.may_run_ahead() => return Poll::Pending,
                 Poll::Pending if this.turns > 0 && !this.fresh || this.turns >= MOST_TURNS => {
                     return Poll::Ready(this.release());
                 }

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::words;
 use crate::audit::Address;
+use crate::call::Framing;
 use crate::docket::Docket;
 use crate::quota::{Gauge, Standing};
 use crate::reason::Reason;
@@ -17,6 +18,7 @@ use crate::speech::Dialect;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+static AMAZON_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 static CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 static DECISION: HeaderName = HeaderName::from_static("x-portcullis-decision");
 /// Where Amazon's SDKs look for the exception.
@@ -87,10 +89,11 @@ pub fn refusal_body(docket: &Docket, reason: Reason) -> Bytes {
     Bytes::from(error_value(docket, reason).to_string())
 }
 
-/// A refusal after a stream has begun: one error event of the dialect, set off from whatever was cut before it.
+/// A refusal after a stream has begun: one error of the dialect in the stream's framing, set off from whatever was cut
+/// before it; `within_line` says that this was a line of a stream of lines.
 #[must_use]
-pub fn refusal_event(docket: &Docket, reason: Reason) -> Bytes {
-    words::error_event(docket, &error_value(docket, reason))
+pub fn refusal_event(docket: &Docket, reason: Reason, framing: Framing, within_line: bool) -> Bytes {
+    words::error_event(docket, framing, within_line, &error_value(docket, reason))
 }
 
 fn error_value(docket: &Docket, reason: Reason) -> serde_json::Value {
@@ -116,9 +119,12 @@ impl<'h> Fields<'h> {
     /// What every answer to an identified request says: its names and what was decided.
     pub(super) fn sign(&mut self, docket: &Docket, decision: &'static str, reason: Option<Reason>) {
         self.put(&REQUEST_ID, |text| text.extend_from_slice(docket.request_id.as_str().as_bytes()));
+        // Where Anthropic's and Amazon's SDKs look; an upstream's own would name another request.
         if docket.dialect == Dialect::Anthropic {
-            // Where Anthropic's SDKs look; an upstream's own would name another request.
             self.put(&ANTHROPIC_REQUEST_ID, |text| text.extend_from_slice(docket.request_id.as_str().as_bytes()));
+        }
+        if docket.dialect == Dialect::Bedrock {
+            self.put(&AMAZON_REQUEST_ID, |text| text.extend_from_slice(docket.request_id.as_str().as_bytes()));
         }
         self.put(&CORRELATION_ID, |text| text.extend_from_slice(docket.correlation_id.as_str().as_bytes()));
         self.headers.insert(&DECISION, HeaderValue::from_static(decision));
@@ -193,7 +199,7 @@ mod tests {
 
     use http::{HeaderMap, HeaderValue, Method};
 
-    use super::{Fields, put_number, refusal_body, refusal_event, status, whole_seconds};
+    use super::{Fields, Framing, put_number, refusal_body, refusal_event, status, whole_seconds};
     use crate::clock::Moment;
     use crate::docket::Docket;
     use crate::id::{CorrelationId, RequestId};
@@ -251,11 +257,12 @@ mod tests {
         let anthropic = signed(Dialect::Anthropic);
         assert_eq!(anthropic["x-request-id"], "req-1");
         assert_eq!(anthropic["request-id"], "req-1");
+        assert_eq!(signed(Dialect::Bedrock)["x-amzn-requestid"], "req-1");
     }
 
     #[test]
     fn an_error_event_stands_apart_from_a_cut_one() {
-        let event = refusal_event(&docket(Dialect::Anthropic), Reason::UpstreamFailed);
+        let event = refusal_event(&docket(Dialect::Anthropic), Reason::UpstreamFailed, Framing::Events, false);
         assert!(event.starts_with(b"\n\nevent: error\ndata: {") && event.ends_with(b"}\n\n"));
     }
 
@@ -266,6 +273,24 @@ mod tests {
             put_number(&mut text, number);
             assert_eq!(text, number.to_string());
         }
+    }
+
+    #[test]
+    fn a_stream_of_lines_ends_with_a_line_of_its_own_and_no_blank_one() {
+        let line = |within| refusal_event(&docket(Dialect::Ollama), Reason::UpstreamFailed, Framing::Lines, within);
+        let error: serde_json::Value = serde_json::from_slice(&line(false)).unwrap();
+        assert_eq!(error["code"], "upstream_failed");
+        assert_eq!(line(true), [b"\n", &line(false)[..]].concat());
+        assert!(line(false).ends_with(b"}\n"));
+    }
+
+    #[test]
+    fn a_message_of_coheres_that_broke_off_ends_as_cohere_ends_it() {
+        let event = refusal_event(&docket(Dialect::Cohere), Reason::UpstreamTimeout, Framing::Events, false);
+        let data = event.strip_prefix(b"\n\nevent: message-end\ndata: ").unwrap();
+        let end: serde_json::Value = serde_json::from_slice(data).unwrap();
+        assert_eq!((&end["type"], &end["delta"]["finish_reason"]), (&"message-end".into(), &"ERROR".into()));
+        assert!(end["delta"]["error"].as_str().unwrap().contains("[upstream_timeout]"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::call::{self, Framing};
 use crate::docket::Docket;
 use crate::reason::Reason;
 use crate::speech::{Dialect, Operation};
@@ -37,15 +38,45 @@ pub(super) fn error_value(docket: &Docket, reason: Reason, status: StatusCode, m
     }
 }
 
-/// The last piece of a stream that has begun: one error event of the dialect, set off from whatever was cut before it.
-pub(super) fn error_event(docket: &Docket, value: &Value) -> Bytes {
-    Bytes::from(match (docket.dialect, docket.operation) {
-        (Dialect::Anthropic, _) | (_, Some(Operation::Responses)) => format!("\n\nevent: error\ndata: {value}\n\n"),
-        (Dialect::Ollama, _) => format!("\n{value}\n"),
-        (Dialect::OpenAi | Dialect::Gemini | Dialect::Azure | Dialect::Bedrock | Dialect::Cohere | Dialect::Own, _) => {
-            format!("\n\ndata: {value}\n\n")
+/// The last piece of a stream that has begun: one error of the dialect in the stream's framing, set off from whatever
+/// was cut before it. `within_line` says that this was a line of a stream of lines.
+pub(super) fn error_event(docket: &Docket, framing: Framing, within_line: bool, value: &Value) -> Bytes {
+    // A blank line is no JSON, so it may only stand where it ends one that was cut.
+    let start = if within_line { "\n" } else { "" };
+    Bytes::from(match (framing, docket.dialect, docket.operation) {
+        (Framing::Messages, _, _) => return Bytes::from(exception(value)),
+        (Framing::Lines, Dialect::Cohere, _) => format!("{start}{}\n", cohere_end(value)),
+        (Framing::Lines, _, _) => format!("{start}{value}\n"),
+        (_, Dialect::Cohere, _) => format!("\n\nevent: message-end\ndata: {}\n\n", cohere_end(value)),
+        (_, Dialect::Anthropic, _) | (_, _, Some(Operation::Responses)) => {
+            format!("\n\nevent: error\ndata: {value}\n\n")
         }
+        (
+            _,
+            Dialect::OpenAi | Dialect::Gemini | Dialect::Azure | Dialect::Bedrock | Dialect::Ollama | Dialect::Own,
+            _,
+        ) => format!("\n\ndata: {value}\n\n"),
     })
+}
+
+/// The end of a message that Cohere could not finish (API reference, "Chat Streaming", `message-end`): its SDKs pass over
+/// events of types that they do not know.
+fn cohere_end(error: &Value) -> Value {
+    json!({
+        "type": "message-end", "id": error.get("id"), "code": error.get("code"),
+        "delta": {"finish_reason": "ERROR", "error": error.get("message")},
+    })
+}
+
+/// The exception that both of Bedrock's streams know for a model that broke off (API reference, `ConverseStreamOutput`
+/// and `ResponseStream`), as a message of an event stream.
+fn exception(value: &Value) -> Vec<u8> {
+    let headers = [
+        (":message-type", "exception"),
+        (":exception-type", "modelStreamErrorException"),
+        (":content-type", "application/json"),
+    ];
+    call::message(&headers, value.to_string().as_bytes())
 }
 
 /// OpenAI's `type` words by status.

@@ -116,6 +116,22 @@ pub const ROUTES: &[Route] = &[
     azure(Operation::Completions, Payload::Completions, "/openai/v1/completions"),
     azure(Operation::Responses, Payload::Responses, "/openai/v1/responses"),
     azure(Operation::Embeddings, Payload::Embeddings, "/openai/v1/embeddings"),
+    Route::post(Dialect::Bedrock, Operation::Chat, Payload::Converse, "/model/{model_id}/converse"),
+    Route::post(Dialect::Bedrock, Operation::Chat, Payload::Converse, "/model/{model_id}/converse-stream")
+        .streaming(Streaming::Always),
+    // Its body may correct the operation: an embedding model is invoked like any other.
+    Route::post(Dialect::Bedrock, Operation::Chat, Payload::Invoke, "/model/{model_id}/invoke"),
+    Route::post(Dialect::Bedrock, Operation::Chat, Payload::Invoke, "/model/{model_id}/invoke-with-response-stream")
+        .streaming(Streaming::Always),
+    Route::post(Dialect::Bedrock, Operation::CountTokens, Payload::ConverseTokens, "/model/{model_id}/count-tokens"),
+    Route::post(Dialect::Cohere, Operation::Chat, Payload::CohereChat, "/v2/chat").streaming(Streaming::Asked),
+    Route::post(Dialect::Cohere, Operation::Embeddings, Payload::CohereEmbed, "/v2/embed"),
+    Route::post(Dialect::Cohere, Operation::Rerank, Payload::CohereRerank, "/v2/rerank"),
+    Route::post(Dialect::Ollama, Operation::Chat, Payload::OllamaChat, "/api/chat").streaming(Streaming::Unless),
+    Route::post(Dialect::Ollama, Operation::Completions, Payload::OllamaGenerate, "/api/generate")
+        .streaming(Streaming::Unless),
+    Route::post(Dialect::Ollama, Operation::Embeddings, Payload::OllamaEmbed, "/api/embed"),
+    Route::post(Dialect::Ollama, Operation::Embeddings, Payload::OllamaEmbeddings, "/api/embeddings"),
     Route::post(Dialect::Own, Operation::Check, Payload::Own, "/v1/check"),
     Route::post(Dialect::Own, Operation::Evaluate, Payload::Own, "/api/evaluate"),
 ];

@@ -12,8 +12,7 @@ const RESULTS: &[(&str, &str)] = &[("type", "tool_result")];
 
 /// `POST /v1/messages`.
 pub(super) fn messages(ask: &Ask<'_>) -> Answer {
-    let tool = ask.tool("messages", RESULTS);
-    if ask.streamed() { Answer::Stream(stream(ask, tool)) } else { Answer::ok(whole(ask, tool)) }
+    if ask.streamed() { Answer::Stream(events(ask).iter().map(named).collect()) } else { Answer::ok(whole(ask)) }
 }
 
 /// `POST /v1/messages/count_tokens`.
@@ -32,7 +31,9 @@ pub(super) fn batches(ask: &Ask<'_>) -> Answer {
     }))
 }
 
-fn whole(ask: &Ask<'_>, tool: Option<&str>) -> Value {
+/// A message that comes whole.
+pub(super) fn whole(ask: &Ask<'_>) -> Value {
+    let tool = ask.tool("messages", RESULTS);
     let block = match tool {
         Some(name) => json!({"type": "tool_use", "id": format!("toolu_sim{}", ask.number), "name": name, "input": {}}),
         None => json!({"type": "text", "text": ask.pieces().concat()}),
@@ -56,7 +57,9 @@ fn stop_reason(ask: &Ask<'_>, tool: Option<&str>) -> &'static str {
     }
 }
 
-fn stream(ask: &Ask<'_>, tool: Option<&str>) -> Vec<bytes::Bytes> {
+/// The events of a streamed message.
+pub(super) fn events(ask: &Ask<'_>) -> Vec<Value> {
+    let tool = ask.tool("messages", RESULTS);
     let begun = json!({"input_tokens": ask.input_tokens(), "output_tokens": 1});
     let (block, deltas): (Value, Vec<Value>) = match tool {
         Some(name) => (
@@ -81,5 +84,5 @@ fn stream(ask: &Ask<'_>, tool: Option<&str>) -> Vec<bytes::Bytes> {
         "usage": {"output_tokens": ask.output_tokens()},
     }));
     events.push(json!({"type": "message_stop"}));
-    events.iter().map(named).collect()
+    events
 }

@@ -51,8 +51,16 @@ impl Ask<'_> {
     }
 
     fn most_pieces(&self) -> usize {
-        let places =
-            ["/max_completion_tokens", "/max_output_tokens", "/max_tokens", "/generationConfig/maxOutputTokens"];
+        let places = [
+            "/max_completion_tokens",
+            "/max_output_tokens",
+            "/max_tokens",
+            "/max_gen_len",
+            "/generationConfig/maxOutputTokens",
+            "/inferenceConfig/maxTokens",
+            "/textGenerationConfig/maxTokenCount",
+            "/options/num_predict",
+        ];
         let most = places.iter().find_map(|place| self.body.pointer(place)?.as_u64());
         most.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX)
     }

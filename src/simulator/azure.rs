@@ -47,7 +47,6 @@ fn chat(ask: &Ask<'_>) -> Answer {
             }
             Answer::Whole(status, body)
         }
-        binary @ Answer::Bytes(..) => binary,
         Answer::Stream(mut events) => {
             events.insert(
                 0,
@@ -57,6 +56,7 @@ fn chat(ask: &Ask<'_>) -> Answer {
             );
             Answer::Stream(events)
         }
-        list @ Answer::List(_) => list,
+        other
+        @ (Answer::Bytes(..) | Answer::Metered(..) | Answer::List(_) | Answer::Lines(_) | Answer::Messages(_)) => other,
     }
 }

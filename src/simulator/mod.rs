@@ -1,4 +1,4 @@
-//! A simulated LLM: an upstream that answers as OpenAI, Anthropic, Google and Azure do, misbehaves on demand and remembers what it
+//! A simulated LLM: an upstream that answers as the vendors do, misbehaves on demand and remembers what it
 //! was sent.
 //!
 //! `portcullis demo` runs it so that a first look needs no account anywhere; the integration tests and the SDK suites
@@ -6,24 +6,28 @@
 //! calls it. Answers are deterministic: no clock, no randomness.
 //!
 //! What a request gets instead of the plain answer is said by [`Orders`]: queued with [`Simulator::next`], standing
-//! with [`Simulator::always`], or carried by the request itself in OpenAI's `user`, Anthropic's `metadata.user_id` or Google's `labels.user`
-//! (`"user": "sim:status=503"`), since client headers do not pass the gate. Tests in other languages steer it over
-//! HTTP under `/sim/` (see `control.rs`).
+//! with [`Simulator::always`], or carried by the request itself (`"user": "sim:status=503"`) in OpenAI's `user`,
+//! Anthropic's `metadata.user_id`, Google's `labels.user` or Amazon's `requestMetadata.user`, since client headers do
+//! not pass the gate. Tests in other languages steer it over HTTP under `/sim/` (see `control.rs`).
 
 mod anthropic;
 mod ask;
 mod azure;
+mod bedrock;
 mod body;
+mod cohere;
 mod control;
 mod form;
 mod framing;
 mod google;
 mod gzip;
 mod ledger;
+mod ollama;
 mod openai;
 mod orders;
 mod reply;
 mod server;
+mod sigv4;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -67,7 +71,8 @@ impl Simulator {
         Ok(Self { addr, state, tasks, ending })
     }
 
-    /// Answers 401 from now on to what does not carry exactly `key`, in whichever header a vendor's SDK would put it.
+    /// Answers 401 from now on to what does not carry exactly `key`, in whichever header a vendor's SDK would put it, and
+    /// is not signed with it as AWS Signature Version 4 has it.
     #[must_use]
     pub fn expecting_key(self, key: &str) -> Self {
         self.state.expect_key(key);

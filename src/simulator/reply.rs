@@ -13,10 +13,16 @@ pub(super) enum Answer {
     Whole(StatusCode, Value),
     /// One body of another media type.
     Bytes(&'static str, Bytes),
+    /// One JSON document whose tokens the head counts: input, then output.
+    Metered(Value, u64, u64),
     /// Server-sent events, each with the blank line that ends it.
     Stream(Vec<Bytes>),
     /// One JSON list in pieces.
     List(Vec<Bytes>),
+    /// JSON documents, each with the line feed that ends it.
+    Lines(Vec<Bytes>),
+    /// Amazon's event stream messages.
+    Messages(Vec<Bytes>),
 }
 
 impl Answer {
@@ -38,7 +44,7 @@ pub(super) fn named(value: &Value) -> Bytes {
 
 /// An error in the words of the vendor.
 ///
-/// Sources: the vendors' pages on errors (OpenAI "Error codes", Anthropic "Errors").
+/// Sources: the vendors' pages on errors (OpenAI "Error codes", Anthropic and Cohere "Errors", Ollama "Errors").
 pub(super) fn error(dialect: Dialect, status: StatusCode, message: &str) -> Answer {
     let body = match dialect {
         Dialect::Anthropic => {
@@ -47,7 +53,10 @@ pub(super) fn error(dialect: Dialect, status: StatusCode, message: &str) -> Answ
         Dialect::Gemini => {
             json!({"error": {"code": status.as_u16(), "message": message, "status": google_word(status)}})
         }
-        Dialect::OpenAi | Dialect::Azure | Dialect::Bedrock | Dialect::Cohere | Dialect::Ollama | Dialect::Own => {
+        Dialect::Bedrock => json!({"message": message}),
+        Dialect::Cohere => json!({"id": "sim-error", "message": message}),
+        Dialect::Ollama => json!({"error": message}),
+        Dialect::OpenAi | Dialect::Azure | Dialect::Own => {
             let (kind, code) = openai_words(status);
             json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
         }

@@ -1,5 +1,6 @@
 //! The listener, and what happens to one request.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
@@ -29,7 +30,8 @@ use super::ledger::{Heard, Ledger};
 use super::orders::Orders;
 use super::reply::{self, Answer};
 use super::wire::{Swap, Wire};
-use super::{anthropic, azure, control, form, google, gzip, openai};
+use super::{anthropic, azure, bedrock, cohere, control, form, google, gzip, ollama, openai, sigv4};
+use crate::route::likely_dialect;
 use crate::secret::Secret;
 use crate::speech::Dialect;
 
@@ -75,9 +77,13 @@ impl State {
         self.stand(Orders::default());
     }
 
-    fn admits(&self, headers: &HeaderMap) -> bool {
+    fn admits(&self, head: &http::request::Parts, body: &[u8]) -> bool {
         let key = self.key.lock();
         let Some(key) = key.as_ref() else { return true };
+        let headers = &head.headers;
+        if sigv4::claims(headers) {
+            return sigv4::is_signed(head, body, key.expose());
+        }
         let carried = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let bearer = carried("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let vendors = ["x-api-key", "api-key", "x-goog-api-key"].into_iter().filter_map(carried);
@@ -154,7 +160,7 @@ async fn exchange(state: &State, swap: &Swap, request: Request<Incoming>) -> Res
     let answering = state.ledger.answering();
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
     let (method, uri, version) = (head.method.clone(), head.uri.clone(), head.version);
-    let (admitted, fields) = (state.admits(&head.headers), head.headers.clone());
+    let (admitted, fields) = (state.admits(&head, &body), head.headers.clone());
     let number =
         state.ledger.hear(Heard { method: head.method, target, version, headers: head.headers, body: body.clone() });
     let (answer, orders) = if admitted {
@@ -183,19 +189,17 @@ pub(super) type Endpoint = fn(&Ask<'_>) -> Answer;
 
 /// Whose API a path belongs to.
 fn vendor(path: &str) -> Dialect {
-    if path.starts_with("/v1/messages") || path.contains("/publishers/anthropic/") {
+    if path.contains("/publishers/anthropic/") {
         Dialect::Anthropic
-    } else if path.starts_with("/v1beta") || path.contains("/publishers/google/") || path.starts_with("/v1/models/") {
+    } else if path.starts_with("/v1/models/") {
         Dialect::Gemini
-    } else if path.starts_with("/openai/") {
-        Dialect::Azure
     } else {
-        Dialect::OpenAi
+        likely_dialect(path)
     }
 }
 
 /// What answers at this place, and the model that the path names.
-fn endpoint(uri: &Uri) -> Option<(Endpoint, Option<&str>)> {
+fn endpoint(uri: &Uri) -> Option<(Endpoint, Option<Cow<'_, str>>)> {
     let own: Endpoint = match uri.path() {
         "/v1/chat/completions" => openai::chat,
         "/v1/completions" => openai::completions,
@@ -211,7 +215,18 @@ fn endpoint(uri: &Uri) -> Option<(Endpoint, Option<&str>)> {
         "/v1/messages/batches" => anthropic::batches,
         "/v1/messages" => anthropic::messages,
         "/v1/messages/count_tokens" => anthropic::count_tokens,
-        path => return google::endpoint(path, uri.query()).or_else(|| azure::endpoint(path)),
+        "/v2/chat" => cohere::chat,
+        "/v2/embed" => cohere::embed,
+        "/v2/rerank" => cohere::rerank,
+        "/api/chat" => ollama::chat,
+        "/api/generate" => ollama::generate,
+        "/api/embed" => ollama::embed,
+        "/api/embeddings" => ollama::embeddings,
+        path => {
+            let plain = google::endpoint(path, uri.query()).or_else(|| azure::endpoint(path));
+            let plain = plain.map(|(endpoint, model)| (endpoint, model.map(Cow::Borrowed)));
+            return plain.or_else(|| bedrock::endpoint(path).map(|(endpoint, model)| (endpoint, Some(model.into()))));
+        }
     };
     Some((own, None))
 }
@@ -233,7 +248,8 @@ fn answer(
         return refuse(StatusCode::BAD_REQUEST, "the body is neither JSON nor a form");
     };
     let names_none = ["/v1/files", "/v1/batches", "/v1/messages/batches"].contains(&asked.1.path());
-    let model = named.or_else(|| json.get("model").and_then(Value::as_str)).or_else(|| names_none.then_some(""));
+    let model =
+        named.as_deref().or_else(|| json.get("model").and_then(Value::as_str)).or_else(|| names_none.then_some(""));
     let Some(model) = model else {
         return refuse(StatusCode::BAD_REQUEST, "the body names no model");
     };
@@ -254,7 +270,7 @@ fn orders(state: &State, json: &Value) -> Result<Orders, super::BadOrder> {
     if let Some(queued) = state.queued.lock().pop_front() {
         return Ok(queued);
     }
-    let places = ["/user", "/metadata/user_id", "/labels/user"];
+    let places = ["/user", "/metadata/user_id", "/labels/user", "/requestMetadata/user"];
     let user = places.iter().find_map(|place| json.pointer(place)?.as_str());
     let own = user.map(Orders::in_user).transpose()?.flatten();
     Ok(own.unwrap_or_else(|| state.standing.lock().clone()))
@@ -263,28 +279,32 @@ fn orders(state: &State, json: &Value) -> Result<Orders, super::BadOrder> {
 /// Media type and all bytes of an answer.
 fn flat(answer: &Answer) -> (&'static str, Bytes) {
     match answer {
-        Answer::Whole(_, json) => ("application/json", Bytes::from(json.to_string())),
+        Answer::Whole(_, json) | Answer::Metered(json, ..) => ("application/json", Bytes::from(json.to_string())),
         Answer::Bytes(media, bytes) => (media, bytes.clone()),
         Answer::Stream(events) => ("text/event-stream; charset=utf-8", Bytes::from(events.concat())),
         Answer::List(pieces) => ("application/json; charset=UTF-8", Bytes::from(pieces.concat())),
+        Answer::Lines(lines) => ("application/x-ndjson", Bytes::from(lines.concat())),
+        Answer::Messages(messages) => ("application/vnd.amazon.eventstream", Bytes::from(messages.concat())),
     }
 }
 
 /// The answer as ordered, with the kinds of header that a vendor sends and a gate must not pass on.
 fn respond(answer: Answer, orders: &Orders, number: u64) -> Response<Script> {
     let (media, whole) = flat(&answer);
-    let (status, script) = match answer {
-        Answer::Whole(status, _) if orders.gzip => {
-            (status, Script::whole(gzip::member(&whole).into(), orders.cut_after.is_some()))
+    let metered = if let Answer::Metered(_, input, output) = &answer { Some((*input, *output)) } else { None };
+    let exception = if let Answer::Whole(status, json) = &answer { bedrock::exception(*status, json) } else { None };
+    let (status, pieces) = match answer {
+        Answer::Whole(status, _) => (status, None),
+        Answer::Bytes(..) | Answer::Metered(..) => (StatusCode::OK, None),
+        Answer::Stream(pieces) | Answer::List(pieces) | Answer::Lines(pieces) | Answer::Messages(pieces) => {
+            (StatusCode::OK, Some(pieces))
         }
-        Answer::Whole(status, _) => (status, Script::whole(whole, orders.cut_after.is_some())),
-        Answer::Bytes(..) => (StatusCode::OK, Script::whole(whole, orders.cut_after.is_some())),
-        Answer::Stream(_) | Answer::List(_) if orders.gzip => {
-            (StatusCode::OK, Script::stream(vec![gzip::member(&whole).into()], orders.pause, orders.cut_after))
-        }
-        Answer::Stream(pieces) | Answer::List(pieces) => {
-            (StatusCode::OK, Script::stream(pieces, orders.pause, orders.cut_after))
-        }
+    };
+    let whole = if orders.gzip { gzip::member(&whole).into() } else { whole };
+    let script = match pieces {
+        None => Script::whole(whole, orders.cut_after.is_some()),
+        Some(_) if orders.gzip => Script::stream(vec![whole], orders.pause, orders.cut_after),
+        Some(pieces) => Script::stream(pieces, orders.pause, orders.cut_after),
     };
     let mut response = Response::new(script);
     *response.status_mut() = status;
@@ -294,6 +314,13 @@ fn respond(answer: Answer, orders: &Orders, number: u64) -> Response<Script> {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     headers.insert("request-id", HeaderValue::from(number));
+    if let Some((input, output)) = metered {
+        headers.insert("x-amzn-bedrock-input-token-count", HeaderValue::from(input));
+        headers.insert("x-amzn-bedrock-output-token-count", HeaderValue::from(output));
+    }
+    if let Some(exception) = exception {
+        headers.insert("x-amzn-errortype", HeaderValue::from_static(exception));
+    }
     if orders.gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }

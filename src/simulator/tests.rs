@@ -75,6 +75,9 @@ async fn every_dialect_streams_its_own_first_and_last_event() {
     for (path, first, last) in [
         ("/v1/completions", "data: {", "data: [DONE]\n\n"),
         ("/v1/responses", "event: response.created\n", "}\n\n"),
+        ("/v2/chat", "event: message-start\n", ",\"type\":\"message-end\"}\n\n"),
+        ("/api/chat", "{\"created_at\":", ",\"total_duration\":5000000}\n"),
+        ("/api/generate", "{\"created_at\":", ",\"total_duration\":5000000}\n"),
         ("/v1/messages", "event: message_start\n", "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"),
     ] {
         let (status, text) = post(&simulator, path, &json!({"model": "m", "stream": true})).await;

@@ -18,7 +18,8 @@ import servers
 from servers import Gate, Upstream
 
 # What the developer's own shell sets for these SDKs must not steer them here.
-for name in [name for name in os.environ if name.upper().startswith(("OPENAI_", "ANTHROPIC_", "AZURE_", "GOOGLE_", "GEMINI_")) or name.upper().endswith("_PROXY")]:
+STEERING = ("OPENAI_", "ANTHROPIC_", "AZURE_", "GOOGLE_", "GEMINI_", "AWS_", "CO_API_", "OLLAMA_")
+for name in [name for name in os.environ if name.upper().startswith(STEERING) or name.upper().endswith("_PROXY")]:
     del os.environ[name]
 
 KEYS: dict[str, str] = json.loads((servers.CONFIG / "keys.json").read_text())

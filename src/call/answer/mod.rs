@@ -8,11 +8,15 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use super::json::{Document, Value};
+use super::lines::Lines;
+use super::messages::Messages;
 use super::sse::{Event, Events};
 use super::usage::{Counts, Usage};
 use crate::speech::{Dialect, Operation};
 
+mod bedrock;
 mod google;
+mod vendors;
 mod whole;
 
 use google::Elements;
@@ -58,6 +62,10 @@ pub enum Framing {
     Events,
     /// One JSON list whose elements are the events: Google's stream without `alt=sse`.
     List,
+    /// Amazon's event stream messages.
+    Messages,
+    /// JSON documents, one a line.
+    Lines,
 }
 
 impl Framing {
@@ -65,7 +73,17 @@ impl Framing {
     #[must_use]
     pub fn of(media_type: &str) -> Self {
         let essence = media_type.split(';').next().unwrap_or_default().trim();
-        if essence.eq_ignore_ascii_case("text/event-stream") { Self::Events } else { Self::Whole }
+        let is = |known: &str| essence.eq_ignore_ascii_case(known);
+        if is("text/event-stream") {
+            Self::Events
+        } else if is("application/vnd.amazon.eventstream") {
+            Self::Messages
+        // The second is Cohere's, for clients that do not ask for events.
+        } else if is("application/x-ndjson") || is("application/stream+json") {
+            Self::Lines
+        } else {
+            Self::Whole
+        }
     }
 
     /// The framing of an answer that says `self` to a call of this dialect, streamed or not.
@@ -81,7 +99,7 @@ impl Framing {
     #[must_use]
     pub const fn has_error_event(self) -> bool {
         match self {
-            Self::Events => true,
+            Self::Events | Self::Messages | Self::Lines => true,
             Self::List | Self::Whole => false,
         }
     }
@@ -90,7 +108,7 @@ impl Framing {
     #[must_use]
     pub const fn is_stream(self) -> bool {
         match self {
-            Self::Events | Self::List => true,
+            Self::Events | Self::List | Self::Messages | Self::Lines => true,
             Self::Whole => false,
         }
     }
@@ -104,12 +122,16 @@ pub struct Watch {
     body: Body,
     bytes: u64,
     tally: Tally,
+    /// What the head said of tokens.
+    head: Counts,
 }
 
 #[derive(Debug)]
 enum Body {
     Stream(Events),
     List(Elements),
+    Messages(Messages),
+    Lines(Lines),
     Whole(Scanner),
 }
 
@@ -129,10 +151,49 @@ impl Watch {
         let body = match framing {
             Framing::Events => Body::Stream(Events::default()),
             Framing::List => Body::List(Elements::default()),
-            Framing::Whole if dialect == Dialect::Gemini => Body::Whole(Scanner::of("usageMetadata")),
-            Framing::Whole => Body::Whole(Scanner::of("usage")),
+            Framing::Messages => Body::Messages(Messages::default()),
+            Framing::Lines => Body::Lines(Lines::default()),
+            Framing::Whole => Body::Whole(Scanner::wanting(Counts::reported_in(dialect))),
         };
-        Self { dialect, operation, body, bytes: 0, tally: Tally::default() }
+        Self { dialect, operation, body, bytes: 0, tally: Tally::default(), head: Counts::default() }
+    }
+
+    /// Sees the head, in which Amazon Bedrock counts tokens for the families whose bodies do not.
+    pub fn see_head(&mut self, head: &http::HeaderMap) {
+        if self.dialect == Dialect::Bedrock {
+            self.head = bedrock::counts(head);
+        }
+    }
+
+    /// Bytes of a message that has begun and not ended: they cannot be passed on before an error that is told in the
+    /// stream. 0 where another framing sets an error off from what was cut.
+    #[must_use]
+    pub const fn unfinished(&self) -> usize {
+        match &self.body {
+            Body::Messages(messages) => messages.unfinished(),
+            Body::Stream(_) | Body::List(_) | Body::Lines(_) | Body::Whole(_) => 0,
+        }
+    }
+
+    /// Whether what comes from here on cannot be told apart any more.
+    #[must_use]
+    pub const fn is_broken(&self) -> bool {
+        match &self.body {
+            Body::Messages(messages) => messages.is_broken(),
+            Body::Stream(_) | Body::List(_) | Body::Lines(_) | Body::Whole(_) => false,
+        }
+    }
+
+    /// The framing it was made for.
+    #[must_use]
+    pub const fn framing(&self) -> Framing {
+        match &self.body {
+            Body::Stream(_) => Framing::Events,
+            Body::List(_) => Framing::List,
+            Body::Messages(_) => Framing::Messages,
+            Body::Lines(_) => Framing::Lines,
+            Body::Whole(_) => Framing::Whole,
+        }
     }
 
     /// Sees the next bytes; any chunking gives the same result.
@@ -142,7 +203,20 @@ impl Watch {
         match &mut self.body {
             Body::Stream(events) => events.feed(chunk, |event| tally.take(dialect, operation, event)),
             Body::List(elements) => elements.feed(chunk, |data| tally.take_content(data)),
+            Body::Messages(messages) => messages.feed(chunk, |message| tally.take_message(message)),
+            Body::Lines(lines) => {
+                lines.feed(chunk, |line| tally.take(dialect, operation, Event { name: b"", data: line }));
+            }
             Body::Whole(scanner) => scanner.feed(chunk),
+        }
+    }
+
+    /// Whether the last bytes are the beginning of a line whose end has not come, where lines are what counts.
+    #[must_use]
+    pub const fn is_within_line(&self) -> bool {
+        match &self.body {
+            Body::Lines(lines) => lines.is_within_one(),
+            Body::Stream(_) | Body::List(_) | Body::Messages(_) | Body::Whole(_) => false,
         }
     }
 
@@ -160,17 +234,20 @@ impl Watch {
                 (tally.ended || image, rest.oversized())
             }
             Body::List(elements) => (elements.ended(), elements.oversized()),
+            Body::Messages(messages) => {
+                tally.failed |= messages.is_broken();
+                (tally.ended, messages.oversized())
+            }
+            Body::Lines(lines) => {
+                let mut rest = lines.clone();
+                let last = |line: &[u8]| tally.take(self.dialect, self.operation, Event { name: b"", data: line });
+                rest.feed(b"\n", last);
+                (tally.ended, rest.oversized())
+            }
             Body::Whole(scanner) => {
-                if let Ok(document) = Document::read(scanner.usage()) {
-                    match self.dialect {
-                        Dialect::Gemini => tally.counts.take_google(document.root()),
-                        Dialect::OpenAi
-                        | Dialect::Anthropic
-                        | Dialect::Azure
-                        | Dialect::Bedrock
-                        | Dialect::Cohere
-                        | Dialect::Ollama
-                        | Dialect::Own => tally.counts.take(document.root()),
+                for (name, value) in scanner.values() {
+                    if let Ok(document) = Document::read(value) {
+                        tally.counts.take_member(self.dialect, name, document.root());
                     }
                 }
                 (complete, 0)
@@ -196,7 +273,7 @@ impl Watch {
             | Operation::Rerank
             | Operation::Models
             | Operation::Check
-            | Operation::Evaluate => counts.usage(self.dialect),
+            | Operation::Evaluate => counts.usage(self.dialect).or_else(|| self.head.usage(self.dialect)),
         }
     }
 }
@@ -212,17 +289,17 @@ impl Tally {
             (Dialect::Anthropic, _) | (_, Operation::Responses | Operation::Images | Operation::Audio) => {
                 self.take_typed(event);
             }
-            (
-                Dialect::OpenAi | Dialect::Azure | Dialect::Bedrock | Dialect::Cohere | Dialect::Ollama | Dialect::Own,
-                _,
-            ) => self.take_chunk(event),
+            (Dialect::Cohere, _) => self.take_cohere(event),
+            (Dialect::Ollama, _) => self.take_line(event.data),
+            (Dialect::OpenAi | Dialect::Azure | Dialect::Bedrock | Dialect::Own, _) => self.take_chunk(event),
         }
     }
 
     /// An event of OpenAI's chat or completions: it has no type; usage and errors are members.
     fn take_chunk(&mut self, event: Event<'_>) {
         self.failed |= event.name == b"error";
-        let (usage, error) = (reports(&USAGE, event.data), reports(&ERROR, event.data));
+        let is_said = |value: &[u8]| !value.starts_with(b"null");
+        let (usage, error) = (reports(&USAGE, event.data, is_said), reports(&ERROR, event.data, is_said));
         if !(usage || error) {
             self.events += 1;
             return;
@@ -283,13 +360,13 @@ impl Tally {
     }
 }
 
-/// Whether the data may have a member of this name that is not null. Quotes inside JSON strings are escaped, so the
+/// Whether the data may have a member of this name with such a value. Quotes inside JSON strings are escaped, so the
 /// quoted name is a name or a string of its own.
-fn reports(name: &Finder<'_>, data: &[u8]) -> bool {
+fn reports(name: &Finder<'_>, data: &[u8], is_such: impl Fn(&[u8]) -> bool) -> bool {
     let length = name.needle().len();
     name.find_iter(data).any(|at| {
         let after = data.get(at + length..).unwrap_or_default().trim_ascii_start();
-        after.strip_prefix(b":").is_some_and(|value| !value.trim_ascii_start().starts_with(b"null"))
+        after.strip_prefix(b":").is_some_and(|value| is_such(value.trim_ascii_start()))
     })
 }
 

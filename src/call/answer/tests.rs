@@ -5,7 +5,12 @@ use proptest::prelude::*;
 use super::{Dialect, Framing, Operation, Seen, Usage, Watch};
 
 fn seen(dialect: Dialect, operation: Operation, stream: bool, chunks: &[&[u8]]) -> Seen {
-    let mut watch = Watch::new(dialect, operation, if stream { Framing::Events } else { Framing::Whole });
+    let framing = match (stream, dialect) {
+        (false, _) => Framing::Whole,
+        (true, Dialect::Ollama) => Framing::Lines,
+        (true, _) => Framing::Events,
+    };
+    let mut watch = Watch::new(dialect, operation, framing);
     for chunk in chunks {
         watch.feed(chunk);
     }
@@ -44,6 +49,70 @@ const RESPONSES_STREAM: &str = concat!(
     "data: {\"type\":\"response.completed\",\"response\":{\"usage\":{\"input_tokens\":5,\"input_tokens_details\":",
     "{\"cached_tokens\":2},\"output_tokens\":8,\"output_tokens_details\":{\"reasoning_tokens\":4}}}}\n\n"
 );
+
+const COHERE_STREAM: &str = concat!(
+    "event: message-start\ndata: {\"id\":\"x\",\"type\":\"message-start\",\"delta\":{\"message\":{}}}\n\n",
+    "event: content-delta\ndata: {\"type\":\"content-delta\",\"index\":0,\"delta\":{\"message\":{\"content\":{\"text\":\"a\"}}}}\n\n",
+    "data: {\"type\":\"tool-call-delta\",\"index\":0,\"delta\":{}}\n\n",
+    "event: message-end\ndata: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"COMPLETE\",\"error\":null,",
+    "\"usage\":{\"billed_units\":{\"input_tokens\":4,\"output_tokens\":2},\"tokens\":{\"input_tokens\":11.0,\"output_tokens\":2}}}}\n\n"
+);
+
+const OLLAMA_STREAM: &str = concat!(
+    "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"\\\"done\\\":true \\\"error\\\": 1\"},\"done\":false}\n",
+    "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"b\"},\"done\":false}\r\n",
+    "{\"model\":\"m\",\"message\":{\"content\":\"\"},\"done\" : true,\"context\":[1,2],\"prompt_eval_count\":26,\"eval_count\":298}\n"
+);
+
+#[test]
+fn cohere_and_ollama_report_in_their_own_places() {
+    let look = |dialect, operation, text: &str| seen(dialect, operation, false, &[text.as_bytes()]).usage;
+    let tokens = r#""tokens":{"input_tokens":9,"output_tokens":7}"#;
+    let text = format!(
+        r#"{{"message":{{}},"usage":{{"billed_units":{{"input_tokens":5,"output_tokens":7}},{tokens},"cached_tokens":2}}}}"#
+    );
+    assert_eq!(look(Dialect::Cohere, Operation::Chat, &text), usage(9, 7, 2, 0));
+    let text =
+        r#"{"embeddings":{"float":[[0.1]]},"meta":{"api_version":{"version":"2"},"billed_units":{"input_tokens":5}}}"#;
+    assert_eq!(look(Dialect::Cohere, Operation::Embeddings, text), usage(5, 0, 0, 0));
+    let text = r#"{"results":[],"meta":{"billed_units":{"search_units":1}}}"#;
+    assert_eq!(look(Dialect::Cohere, Operation::Rerank, text), None);
+    let text = r#"{"message":{"content":"eval_count"},"done":true,"eval_count" : 298,"prompt_eval_count":26,"x":{"eval_count":1}}"#;
+    assert_eq!(look(Dialect::Ollama, Operation::Chat, text), usage(26, 298, 0, 0));
+    assert_eq!(look(Dialect::Ollama, Operation::Embeddings, r#"{"embedding":[0.1]}"#), None);
+}
+
+#[test]
+fn cohere_and_ollama_end_and_fail_in_their_own_ways() {
+    let cohere = |text: &str| seen(Dialect::Cohere, Operation::Chat, true, &[text.as_bytes()]);
+    let all = cohere(COHERE_STREAM);
+    assert_eq!((all.usage, all.events, all.finished, all.failed), (usage(11, 2, 0, 0), 2, true, false));
+    for end in [r#""error":"out of memory""#, r#""finish_reason":"ERROR""#, r#""finish_reason":"TIMEOUT""#] {
+        let end = cohere(&format!("data: {{\"type\":\"message-end\",\"delta\":{{{end}}}}}\n\n"));
+        assert!(end.failed && end.finished);
+    }
+    let lines = COHERE_STREAM.lines().filter_map(|line| Some(format!("{}\n", line.strip_prefix("data: ")?)));
+    let mut watch = Watch::new(Dialect::Cohere, Operation::Chat, Framing::of("application/stream+json"));
+    lines.for_each(|line| watch.feed(line.as_bytes()));
+    let in_lines = watch.seen(true);
+    assert_eq!((in_lines.usage, in_lines.events, in_lines.finished), (all.usage, all.events, true));
+    let ollama = |text: &str| seen(Dialect::Ollama, Operation::Chat, true, &[text.as_bytes()]);
+    let all = ollama(OLLAMA_STREAM);
+    assert_eq!((all.usage, all.events, all.finished, all.failed), (usage(26, 298, 0, 0), 2, true, false));
+    let failed = ollama("{\"message\":{},\"done\":false}\n{\"error\":\"model runner has stopped\"}\n");
+    assert!(failed.failed && !failed.finished);
+}
+
+#[test]
+fn a_watch_knows_whether_a_line_is_open() {
+    let mut watch = Watch::new(Dialect::Ollama, Operation::Chat, Framing::of("application/x-ndjson; charset=utf-8"));
+    assert!(!watch.is_within_line());
+    for (bytes, is_open) in [(&b"{\"done\""[..], true), (b":false}\n", false), (b"{", true)] {
+        watch.feed(bytes);
+        assert_eq!(watch.is_within_line(), is_open);
+    }
+    assert!(Framing::Lines.is_stream());
+}
 
 #[test]
 fn a_whole_answers_usage_is_its_top_level_member() {
@@ -122,6 +191,8 @@ fn a_cut_stream_is_not_finished() {
         (Dialect::OpenAi, Operation::Chat, CHAT_STREAM),
         (Dialect::Anthropic, Operation::Chat, MESSAGES_STREAM),
         (Dialect::OpenAi, Operation::Responses, RESPONSES_STREAM),
+        (Dialect::Cohere, Operation::Chat, COHERE_STREAM),
+        (Dialect::Ollama, Operation::Chat, OLLAMA_STREAM),
     ] {
         let cut = &text[..text.len() - 12];
         assert!(!seen(dialect, operation, true, &[cut.as_bytes()]).finished, "{cut}");
@@ -175,12 +246,14 @@ fn cut(text: &str, sizes: &[usize]) -> Vec<Vec<u8>> {
 
 proptest! {
     #[test]
-    fn any_chunking_gives_the_same_seen(sizes in proptest::collection::vec(1..60usize, 1..8), which in 0..4usize) {
+    fn any_chunking_gives_the_same_seen(sizes in proptest::collection::vec(1..60usize, 1..8), which in 0..6usize) {
         let (dialect, operation, stream, text) = [
             (Dialect::OpenAi, Operation::Chat, false, CHAT),
             (Dialect::OpenAi, Operation::Chat, true, CHAT_STREAM),
             (Dialect::Anthropic, Operation::Chat, true, MESSAGES_STREAM),
             (Dialect::OpenAi, Operation::Responses, true, RESPONSES_STREAM),
+            (Dialect::Cohere, Operation::Chat, true, COHERE_STREAM),
+            (Dialect::Ollama, Operation::Chat, true, OLLAMA_STREAM),
         ][which];
         let chunks = cut(text, &sizes);
         let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();

@@ -1,12 +1,15 @@
-//! Finds the member `usage` (or of another name) of an answer that is one JSON document, in bytes that arrive in any pieces.
+//! Finds the members of an answer that report its usage, in one JSON document whose bytes arrive in any pieces.
 //!
-//! A scanner, not a parser: it follows strings and nesting only, keeps the value of that one member up to a bound,
-//! and skips the rest at memory speed, because an answer of embeddings is megabytes of numbers.
+//! A scanner, not a parser: it follows strings and nesting only, keeps the values of these top-level members up to a
+//! bound, and skips the rest at memory speed, because an answer of embeddings is megabytes of numbers.
 
 use memchr::memchr2;
 
-/// Longest usage value that is kept, in bytes.
-const LONGEST_USAGE: usize = 16 * 1024;
+/// Longest value that is kept, in bytes.
+const LONGEST_VALUE: usize = 16 * 1024;
+
+/// Most members that are looked for.
+const MOST_WANTED: usize = 2;
 
 /// Where a byte stands.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -19,28 +22,41 @@ pub(super) enum Place {
 
 /// Follows one document.
 pub(super) struct Scanner {
-    /// The member's name.
-    name: &'static str,
+    /// The names of the members that are kept.
+    wanted: &'static [&'static str],
     depth: u32,
     place: Place,
     /// The next string at depth 1 is a member's name.
     at_name: bool,
-    /// How much of the current name has matched, or `None` when it is another name.
-    matched: Option<usize>,
-    keeping: bool,
-    kept: Vec<u8>,
+    /// Which of the wanted names the current one may still be, a bit each.
+    may_be: u8,
+    /// How much of it has come.
+    matched: usize,
+    /// Whose value is being kept, as its place among the wanted ones.
+    keeping: Option<usize>,
+    kept: [Vec<u8>; MOST_WANTED],
 }
 
 impl std::fmt::Debug for Scanner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Scanner(depth {}, {} bytes kept)", self.depth, self.kept.len())
+        write!(f, "Scanner(depth {}, {} bytes kept)", self.depth, self.kept.iter().map(Vec::len).sum::<usize>())
     }
 }
 
 impl Scanner {
-    /// For the member of this name.
-    pub(super) const fn of(name: &'static str) -> Self {
-        Self { name, depth: 0, place: Place::Outside, at_name: false, matched: None, keeping: false, kept: Vec::new() }
+    /// Looks for the top-level members of these names.
+    pub(super) const fn wanting(wanted: &'static [&'static str]) -> Self {
+        debug_assert!(wanted.len() <= MOST_WANTED, "every one of them has its room");
+        Self {
+            wanted,
+            depth: 0,
+            place: Place::Outside,
+            at_name: false,
+            may_be: 0,
+            matched: 0,
+            keeping: None,
+            kept: [const { Vec::new() }; MOST_WANTED],
+        }
     }
 
     /// Takes the next bytes.
@@ -51,24 +67,25 @@ impl Scanner {
             let taken = if self.place == Place::Outside { self.outside(rest) } else { self.in_text(rest) };
             let (now, after) = rest.split_at(taken.clamp(1, rest.len()));
             // The colon before the value and the comma or brace after it are not the value's.
-            if kept_before && self.keeping {
+            if kept_before.is_some() && self.keeping == kept_before {
                 self.keep(now);
             }
             rest = after;
         }
     }
 
-    /// The value of the last member of the name, or nothing.
-    pub(super) fn usage(&self) -> &[u8] {
-        &self.kept
+    /// The names that were found, each with the value that stood last for it.
+    pub(super) fn values(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        self.wanted.iter().zip(&self.kept).filter(|(_, kept)| !kept.is_empty()).map(|(name, kept)| (*name, &**kept))
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if self.kept.len() + bytes.len() > LONGEST_USAGE {
-            self.kept = Vec::new();
-            self.keeping = false;
+        let Some(kept) = self.keeping.and_then(|at| self.kept.get_mut(at)) else { return };
+        if kept.len() + bytes.len() > LONGEST_VALUE {
+            *kept = Vec::new();
+            self.keeping = None;
         } else {
-            self.kept.extend_from_slice(bytes);
+            kept.extend_from_slice(bytes);
         }
     }
 
@@ -81,10 +98,11 @@ impl Scanner {
         let end = memchr2(b'"', b'\\', rest);
         if self.depth == 1 && self.at_name {
             let part = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-            self.matched = self.matched.and_then(|matched| {
-                let expected = self.name.as_bytes().get(matched..)?;
-                expected.starts_with(part).then_some(matched + part.len())
-            });
+            for (at, wanted) in self.wanted.iter().enumerate() {
+                let rest = wanted.as_bytes().get(self.matched..);
+                self.may_be &= !(u8::from(!rest.is_some_and(|rest| rest.starts_with(part))) << at);
+            }
+            self.matched += part.len();
         }
         match end {
             None => rest.len(),
@@ -94,7 +112,7 @@ impl Scanner {
             }
             Some(at) => {
                 self.place = Place::AfterBackslash;
-                self.matched = None;
+                self.may_be = 0;
                 at + 1
             }
         }
@@ -107,7 +125,9 @@ impl Scanner {
         match byte {
             b'"' => {
                 self.place = Place::InString;
-                self.matched = Some(0);
+                if self.depth == 1 && self.at_name {
+                    (self.may_be, self.matched) = (u8::MAX, 0);
+                }
             }
             b'{' | b'[' => {
                 self.depth = self.depth.saturating_add(1);
@@ -116,20 +136,21 @@ impl Scanner {
             b'}' | b']' => {
                 self.depth = self.depth.saturating_sub(1);
                 if self.depth == 0 {
-                    self.keeping = false;
+                    self.keeping = None;
                 }
             }
             b',' if self.depth == 1 => {
-                self.keeping = false;
+                self.keeping = None;
                 self.at_name = true;
             }
             b':' if self.depth == 1 => {
                 self.at_name = false;
-                if self.matched == Some(self.name.len()) {
-                    self.kept.clear();
-                    self.keeping = true;
+                let is_it = |(at, wanted): (usize, &&str)| self.may_be >> at & 1 == 1 && wanted.len() == self.matched;
+                self.keeping = self.wanted.iter().enumerate().position(is_it);
+                self.may_be = 0;
+                if let Some(kept) = self.keeping.and_then(|at| self.kept.get_mut(at)) {
+                    kept.clear();
                 }
-                self.matched = None;
             }
             _ => {}
         }

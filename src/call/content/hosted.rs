@@ -124,6 +124,8 @@ impl Walk<'_> {
                 | Sense::Origin
                 | Sense::Audio
                 | Sense::Media
+                | Sense::Document
+                | Sense::Images
                 | Sense::Reference
                 | Sense::Unknown => {
                     self.label(source, name.value());

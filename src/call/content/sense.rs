@@ -25,6 +25,10 @@ pub(super) enum Sense {
     Audio,
     /// Media: a structure, or a `data:` URL.
     Media,
+    /// A document: text, or a structure whose `data` is of the caller's own making.
+    Document,
+    /// Images: base64 or a place each.
+    Images,
     /// Something stored.
     Reference,
     /// Where a server that the provider would call is.
@@ -74,6 +78,8 @@ pub(super) fn sense(name: &str) -> Sense {
         | "allowed_callers" => Sense::Free,
         "data" | "file_data" | "encrypted_content" | "signature" => Sense::Blob,
         "url" | "uri" | "image_url" | "file_url" | "audio_url" | "video_url" | "file_uri" | "image" => Sense::Place,
+        "document" => Sense::Document,
+        "images" => Sense::Images,
         "source" => Sense::Origin,
         "audio" => Sense::Audio,
         "file_id"

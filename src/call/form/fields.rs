@@ -61,6 +61,7 @@ pub(crate) fn read(
         prompt: None,
         texts: found.texts,
         needs: found.needs,
+        operation: None,
         batch_of: None,
     };
     Ok(Filled { reading, lines: found.lines })
@@ -126,9 +127,15 @@ impl Found {
             Rule::File
             | Rule::Lines
             | Rule::Bound
+            | Rule::OpenBound
             | Rule::Messages
             | Rule::Items
             | Rule::TextsOrTokens
+            | Rule::Tokens
+            | Rule::Contents
+            | Rule::Documents
+            | Rule::Media
+            | Rule::Group(_)
             | Rule::System
             | Rule::PromptReference
             | Rule::Tools
@@ -136,6 +143,7 @@ impl Found {
             | Rule::Content
             | Rule::Parts
             | Rule::Voice
+            | Rule::Shaped(_)
             | Rule::VoiceName
             | Rule::StreamFormat
             | Rule::Format

@@ -46,6 +46,16 @@ pub(crate) const fn request(payload: Payload) -> Option<Message> {
         | Payload::File
         | Payload::Batch
         | Payload::MessageBatches
+        | Payload::Converse
+        | Payload::Invoke
+        | Payload::ConverseTokens
+        | Payload::CohereChat
+        | Payload::CohereEmbed
+        | Payload::CohereRerank
+        | Payload::OllamaChat
+        | Payload::OllamaGenerate
+        | Payload::OllamaEmbed
+        | Payload::OllamaEmbeddings
         | Payload::Own => None,
     }
 }
@@ -66,6 +76,7 @@ pub(crate) fn read(request: Message, matched: &Matched, body: &[u8]) -> Result<R
         prompt: None,
         texts,
         needs,
+        operation: None,
         batch_of: None,
     })
 }

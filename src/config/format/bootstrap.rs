@@ -9,14 +9,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::bootstrap::{
-    Address, Audit, Auth, Breaker, Config, Durability, Intake, Listen, Timeouts, Tls, Upstream, Vertex,
+    Address, Audit, Auth, Breaker, Config, Durability, Intake, Listen, Signing, Timeouts, Tls, Upstream, Vertex,
 };
 use crate::config::de::{Either, Placed, Table};
 use crate::config::environment::{Lookup, fill, override_keys};
 use crate::config::fault::{Fault, Faults};
 use crate::config::node::{Flaw, Place};
 use crate::config::reading::Reading;
-use crate::config::text::{Line, Size, Span};
+use crate::config::text::{Line, ScopeWord, Size, Span};
 use crate::id::UpstreamId;
 use crate::secret::Secret;
 
@@ -99,8 +99,7 @@ struct UpstreamWritten {
     /// The upstream credential; applications never see it. Empty means none.
     api_key: Option<Placed<String>>,
     /// How the credential is sent; as the dialect of the call does unless named.
-    #[schemars(extend("x-map-not-enforced-yet" = true))]
-    auth: Option<AuthWord>,
+    auth: Option<Either<AuthWord, AuthWritten>>,
     /// A CA file instead of the platform's roots, PEM.
     ca: Option<Line>,
     /// The one place of Vertex AI that it serves: other projects, locations and paths without them are refused.
@@ -125,6 +124,32 @@ struct VertexWritten {
     project: Line,
     /// The location, such as `europe-west4` or `global`.
     location: Line,
+}
+
+/// A credential that signs instead of being sent.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Auth")]
+struct AuthWritten {
+    /// AWS Signature Version 4.
+    sigv4: SigningWritten,
+}
+
+/// AWS Signature Version 4.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SigV4")]
+struct SigningWritten {
+    /// The region, such as `eu-west-1`.
+    region: Placed<ScopeWord>,
+    /// The service in the signature's scope; `bedrock` unless named.
+    service: Option<Placed<ScopeWord>>,
+    /// The access key's id.
+    access_key_id: Placed<String>,
+    /// The access key's secret.
+    secret_access_key: Placed<String>,
+    /// The token of temporary credentials. Empty means none.
+    session_token: Option<Placed<String>>,
 }
 
 /// How a credential is sent.
@@ -426,23 +451,57 @@ impl SharedState {
 impl UpstreamWritten {
     fn checked(self, base: &Path, reading: &mut Reading) -> Option<Upstream> {
         let url = url(&self.url, reading);
+        let api_key_at = self.api_key.as_ref().filter(|key| !key.value.is_empty()).map(|key| key.place);
         let api_key = self.api_key.and_then(|key| credential(key, reading));
         let open_for = span(self.breaker.open_for.as_ref(), 30, reading);
         let timeouts = self.timeouts.checked(reading);
         let breaker = Breaker { failures: self.breaker.failures.unwrap_or(5), open_for: open_for? };
         let ca = self.ca.map(|ca| base.join(ca.0));
+        let (auth, signing) = match self.auth {
+            None => (None, None),
+            Some(Either::Short(word)) => (Some(Auth::from(word)), None),
+            Some(Either::Long(AuthWritten { sigv4 })) => {
+                if let Some(place) = api_key_at {
+                    reading.wrong(place, "`api_key` is not sent where `sigv4` signs");
+                }
+                (None, Some(sigv4.checked(reading)?))
+            }
+        };
         let vertex = self.vertex.map(|at| Vertex { project: at.project.0, location: at.location.0 });
         // What Vertex AI takes is a token, where the Gemini API takes a key.
-        let auth = self.auth.map(Auth::from).or_else(|| vertex.is_some().then_some(Auth::Bearer));
+        let auth = auth.or_else(|| (vertex.is_some() && signing.is_none()).then_some(Auth::Bearer));
         Some(Upstream {
             url: url?,
             api_key,
             auth,
+            signing,
             ca,
             vertex,
             breaker,
             retries: self.retries.unwrap_or(1),
             timeouts: timeouts?,
+        })
+    }
+}
+
+impl SigningWritten {
+    fn checked(self, reading: &mut Reading) -> Option<Signing> {
+        let mut required = |key: Placed<String>| {
+            let place = key.place;
+            let is_empty = key.value.is_empty();
+            if is_empty {
+                reading.wrong(place, "`sigv4` needs an access key: its id and its secret");
+            }
+            credential(key, reading)
+        };
+        let (id, secret) = (required(self.access_key_id), required(self.secret_access_key));
+        let session_token = self.session_token.and_then(|token| credential(token, reading));
+        Some(Signing {
+            region: self.region.value.0,
+            service: self.service.map_or_else(|| "bedrock".to_owned(), |service| service.value.0),
+            access_key_id: id?.expose().to_owned(),
+            secret_access_key: secret?,
+            session_token,
         })
     }
 }

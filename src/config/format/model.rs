@@ -79,7 +79,7 @@ super::format!(Written);
 /// What a model may be used for.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[schemars(extend("x-not-enforced-yet" = ["realtime", "rerank"]))]
+#[schemars(extend("x-not-enforced-yet" = ["realtime"]))]
 enum OperationWord {
     /// Conversations: chat completions, messages.
     Chat,
@@ -99,6 +99,8 @@ enum OperationWord {
     Files,
     /// Running batches.
     Batches,
+    /// Ordering documents by relevance.
+    Rerank,
     /// Counting the tokens of a conversation.
     CountTokens,
 }
@@ -115,6 +117,7 @@ impl From<OperationWord> for Operation {
             OperationWord::Moderations => Self::Moderations,
             OperationWord::Files => Self::Files,
             OperationWord::Batches => Self::Batches,
+            OperationWord::Rerank => Self::Rerank,
             OperationWord::CountTokens => Self::CountTokens,
         }
     }

@@ -27,7 +27,9 @@ pub(super) use self::flow::Flow;
 use self::pool::Pool;
 use self::trust::Roots;
 use super::headers;
+use super::sigv4::Signer;
 use crate::audit::Sealed;
+use crate::clock::{Clock, SharedClock};
 use crate::config::bootstrap::{Auth, Timeouts, Upstream};
 use crate::id::UpstreamId;
 use crate::reason::Reason;
@@ -41,6 +43,7 @@ type Request = http::Request<Full<Bytes>>;
 #[derive(Debug)]
 pub struct Upstreams {
     endpoints: BTreeMap<UpstreamId, Endpoint>,
+    clock: SharedClock,
 }
 
 /// One upstream: its connections, and what is the same for all calls to it.
@@ -55,6 +58,8 @@ struct Endpoint {
     /// The `Host` field of HTTP/1.
     host: HeaderValue,
     credential: Option<Credential>,
+    /// Signs instead.
+    signer: Option<Signer>,
     retries: u32,
     timeouts: Timeouts,
 }
@@ -152,17 +157,17 @@ impl From<TrySendError<Request>> for Unanswered {
 }
 
 impl Upstreams {
-    /// Sets up the way to each upstream; connects nowhere yet.
+    /// Sets up the way to each upstream; connects nowhere yet. `clock` dates signatures.
     ///
     /// # Errors
     /// [`BadUpstream`] for the first one that cannot be used.
-    pub fn open(configured: &BTreeMap<UpstreamId, Upstream>) -> Result<Self, BadUpstream> {
+    pub fn open(configured: &BTreeMap<UpstreamId, Upstream>, clock: SharedClock) -> Result<Self, BadUpstream> {
         let roots = Roots::default();
         let endpoints = configured
             .iter()
             .map(|(name, upstream)| Endpoint::open(name, upstream, &roots).map(|endpoint| (name.clone(), endpoint)))
             .collect::<Result<_, _>>()?;
-        Ok(Self { endpoints })
+        Ok(Self { endpoints, clock })
     }
 
     /// Sends the sealed call and answers the upstream's head. Dropping the future drops the connection.
@@ -170,7 +175,7 @@ impl Upstreams {
         let endpoint = self.endpoints.get(&sealed.permit().model().file.upstream).ok_or(NoAnswer::Failed)?;
         let timeouts = endpoint.timeouts;
         let sent = Instant::now();
-        let response = endpoint.send(sealed, sent + timeouts.first_byte).await?;
+        let response = endpoint.send(sealed, &*self.clock, sent + timeouts.first_byte).await?;
         if may_pass(response.status(), response.headers()) {
             Ok(Answered { response, sent, timeouts })
         } else {
@@ -207,12 +212,13 @@ impl Endpoint {
             targets,
             host: host(&upstream.url).ok_or_else(bad_target)?,
             credential,
+            signer: upstream.signing.as_ref().map(Signer::new),
             retries: upstream.retries,
             timeouts: upstream.timeouts,
         })
     }
 
-    async fn send(&self, sealed: &Sealed, due: Instant) -> Result<Response<Flow>, NoAnswer> {
+    async fn send(&self, sealed: &Sealed, clock: &dyn Clock, due: Instant) -> Result<Response<Flow>, NoAnswer> {
         let mut left = self.retries;
         loop {
             let (opened, is_new) = match self.pool.take() {
@@ -220,7 +226,7 @@ impl Endpoint {
                 None => (self.connect(due).await, true),
             };
             let unanswered = match opened {
-                Ok(opened) => match self.ask(opened, sealed, due).await? {
+                Ok(opened) => match self.ask(opened, sealed, clock, due).await? {
                     Ok(response) => return Ok(response),
                     Err(unanswered) => unanswered,
                 },
@@ -254,15 +260,16 @@ impl Endpoint {
         &self,
         opened: Opened,
         sealed: &Sealed,
+        clock: &dyn Clock,
         due: Instant,
     ) -> Result<Result<Response<Flow>, Unanswered>, NoAnswer> {
         Ok(match opened {
-            Opened::Link(mut link) => match link.ask(self.request(sealed, true)?, due).await {
+            Opened::Link(mut link) => match link.ask(self.request(sealed, clock, true)?, due).await {
                 Ok(response) => Ok(response.map(|body| Flow::over(body, link, &self.pool))),
                 Err(unanswered) => Err(unanswered),
             },
             Opened::Shared(mut shared) => {
-                let answer = shared.try_send_request(self.request(sealed, false)?);
+                let answer = shared.try_send_request(self.request(sealed, clock, false)?);
                 let answer = match timeout_at(due, Box::pin(answer)).await {
                     Ok(answer) => answer.map_err(Unanswered::from),
                     Err(_) => Err(Unanswered::TimedOut),
@@ -275,7 +282,7 @@ impl Endpoint {
         })
     }
 
-    fn request(&self, sealed: &Sealed, is_http1: bool) -> Result<Request, NoAnswer> {
+    fn request(&self, sealed: &Sealed, clock: &dyn Clock, is_http1: bool) -> Result<Request, NoAnswer> {
         let permit = sealed.permit();
         let arrival = permit.call().caller().arrival();
         let route = arrival.route().ok_or(NoAnswer::Failed)?;
@@ -285,7 +292,7 @@ impl Endpoint {
             Some(target) => (target.whole.clone(), target.origin.clone()),
             None => filled(&self.url, path).ok_or(NoAnswer::Failed)?,
         };
-        let mut head = headers::for_upstream(arrival.headers());
+        let mut head = headers::for_upstream(arrival.headers(), route.dialect);
         if let Ok(media_type) = HeaderValue::try_from(permit.call().media_type().as_ref()) {
             head.insert(header::CONTENT_TYPE, media_type);
         }
@@ -302,11 +309,18 @@ impl Endpoint {
         *request.method_mut() = route.method();
         if is_http1 {
             head.insert(header::HOST, self.host.clone());
-            *request.uri_mut() = origin;
-        } else {
-            *request.uri_mut() = whole;
         }
         *request.headers_mut() = head;
+        *request.uri_mut() = whole;
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut request, permit.body(), clock.utc()).map_err(|fault| {
+                tracing::warn!(upstream = %permit.model().file.upstream, fault = %chain(&fault), "request not signed");
+                NoAnswer::Failed
+            })?;
+        }
+        if is_http1 {
+            *request.uri_mut() = origin;
+        }
         Ok(request)
     }
 }

@@ -132,14 +132,14 @@ pub(super) const TABLE: &[Line] = &[
         "request.operation",
         Type::Text,
         &[],
-        "`\"chat\"`, `\"completions\"`, `\"responses\"`, `\"embeddings\"`, `\"count_tokens\"`",
+        "`\"chat\"`, `\"completions\"`, `\"responses\"`, `\"embeddings\"`, `\"images\"`, `\"audio\"`, `\"moderations\"`, `\"files\"`, `\"batches\"`, `\"rerank\"`, `\"count_tokens\"`",
     ),
     line(
         Variable::RequestDialect,
         "request.dialect",
         Type::Text,
         &[],
-        "`\"openai\"`, `\"anthropic\"`, `\"gemini\"`, `\"azure\"`, `\"own\"`",
+        "`\"openai\"`, `\"anthropic\"`, `\"gemini\"`, `\"azure\"`, `\"bedrock\"`, `\"cohere\"`, `\"ollama\"`, `\"own\"`",
     ),
     line(Variable::RequestStream, "request.stream", Type::Bool, &[], "whether a stream is asked for"),
     line(

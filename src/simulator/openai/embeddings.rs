@@ -66,7 +66,8 @@ pub(in crate::simulator) fn vector(text: &str, dimensions: usize) -> Vec<f32> {
     numbers.iter().map(|n| n / length).collect()
 }
 
-fn pack(numbers: &[f32]) -> String {
+/// A vector as OpenAI and Cohere write it in base64.
+pub(in crate::simulator) fn pack(numbers: &[f32]) -> String {
     STANDARD.encode(numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>())
 }
 

@@ -8,7 +8,7 @@ mod responses;
 
 pub(super) use batches::{batches, files};
 pub(super) use chat::{chat, completions};
-pub(super) use embeddings::{MOST_DIMENSIONS, embeddings, vector};
+pub(super) use embeddings::{MOST_DIMENSIONS, embeddings, pack as base64, vector};
 pub(super) use media::{edits, heard, images, moderations, speech};
 pub(super) use responses::responses;
 
