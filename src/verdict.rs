@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::breaker::Resting;
 use crate::call::Unreadable;
+use crate::call::coding::Flaw;
 use crate::docket::Refuses;
 use crate::governance::Denial;
 use crate::identity::Unauthenticated;
@@ -54,6 +55,9 @@ pub enum Intake {
     /// The body broke off or its framing is bad.
     #[error("body broke off")]
     Broken,
+    /// The body's coding has no one reading.
+    #[error(transparent)]
+    Coded(Flaw),
     /// The process-wide budget for bodies in flight is used up.
     #[error("no room for another body")]
     NoRoom,
@@ -68,7 +72,7 @@ impl Refuses for Intake {
             Self::BodyTooLarge => Reason::BodyTooLarge,
             Self::HeadersTooLarge => Reason::HeadersTooLarge,
             Self::TimedOut => Reason::RequestTimeout,
-            Self::Broken | Self::BadHead => Reason::MalformedRequest,
+            Self::Broken | Self::BadHead | Self::Coded(_) => Reason::MalformedRequest,
             Self::NoRoom => Reason::Overloaded,
         }
     }

@@ -5,6 +5,7 @@
 //! [`Caller`] and the whole body; `governance` consumes the evidence.
 
 mod answer;
+pub mod coding;
 mod content;
 mod fold;
 mod head;

@@ -20,14 +20,14 @@ use super::body::{self, Bounds, Budget, Share};
 use super::outlive::{Outlive, Presence, Shelter};
 use super::relay::{Begun, Relay};
 use super::upstream::{NoAnswer, Upstreams};
-use super::{headers, own, reply};
+use super::{decode, headers, own, reply};
 use crate::arrival::Arrival;
 use crate::audit::{Audit, Decision, End, GovernanceAct, Outcome, Sealed, Unsealed};
 use crate::breaker::{Health, Passage};
 use crate::call::{Framing, Seen, Watch};
 use crate::config::bootstrap::Intake as IntakeBounds;
 use crate::docket::{CheckVerdict, Docket, Refuses, Stopped};
-use crate::pipeline::{Answer, Pipeline, Verdict};
+use crate::pipeline::{Admitted, Answer, Pipeline, Verdict};
 use crate::reason::Reason;
 use crate::telemetry::Metrics;
 use crate::verdict::{Intake, Refusal};
@@ -158,7 +158,10 @@ impl Gate {
         let verdict = match taken {
             Ok(bytes) => {
                 admitted.docket_mut().bytes_in = bytes.len() as u64;
-                self.pipeline.judge(admitted, bytes)
+                match self.plain(&mut admitted, bytes, &mut share).await {
+                    Ok(bytes) => self.pipeline.judge(admitted, bytes),
+                    Err(why) => Verdict::Refuse(self.pipeline.refuse_intake(admitted, why)),
+                }
             }
             Err(why) => Verdict::Refuse(self.pipeline.refuse_intake(admitted, why)),
         };
@@ -167,6 +170,14 @@ impl Gate {
             Verdict::Answer(answer) => self.say(answer).await,
             Verdict::Refuse(stopped) => self.refuse(stopped).await,
         }
+    }
+
+    /// The body without the coding that the head names, where it is one that the gate undoes.
+    async fn plain(&self, admitted: &mut Admitted, received: Bytes, share: &mut Share) -> Result<Bytes, Intake> {
+        let Some(coding) = admitted.coding().filter(|_| !received.is_empty()) else { return Ok(received) };
+        let plain = decode::undo(coding, &received, self.bounds.body_limit_bytes, &self.budget, share).await?;
+        admitted.made_plain();
+        Ok(plain)
     }
 
     /// Seals the call, then sends it, then passes the answer on.

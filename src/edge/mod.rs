@@ -5,6 +5,7 @@
 mod admin;
 mod body;
 mod connect;
+mod decode;
 mod exchange;
 mod headers;
 mod listener;
