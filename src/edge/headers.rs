@@ -48,6 +48,22 @@ pub(super) fn length_is_plain(head: &HeaderMap) -> bool {
     }
 }
 
+/// Whether the head asks for another protocol on its connection: it names one, and `Connection` says so, without which
+/// the field is to be ignored (RFC 9110 section 7.8).
+pub(super) fn asks_for_upgrade(head: &HeaderMap) -> bool {
+    head.contains_key(header::UPGRADE) && is_nominated(head, &header::UPGRADE)
+}
+
+/// Whether the head expects nothing, or what every server can do (RFC 9110 section 10.1.1).
+pub(super) fn expectation_is_plain(head: &HeaderMap) -> bool {
+    let mut lines = head.get_all(header::EXPECT).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => true,
+        (Some(line), None) => line.as_bytes().eq_ignore_ascii_case(b"100-continue"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
 /// Whether nothing in the head of an answer with a body says where that body ends.
 pub(super) fn ends_by_closing(head: &HeaderMap) -> bool {
     !head.contains_key(header::CONTENT_LENGTH) && !head.contains_key(header::TRANSFER_ENCODING)

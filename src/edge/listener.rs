@@ -15,7 +15,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::IntGauge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use super::exchange::Gate;
 use super::patience::Patient;
 use super::preface::{self, Protocol};
+use super::stall::{Stall, Streams};
 use super::tls::Certificates;
 use crate::config::bootstrap::Address;
 
@@ -262,35 +263,53 @@ impl Connection {
             async move {
                 let reply = gate.answer(request, peer).await;
                 drop(owed);
+                if let Some(stall) = Stall::here() {
+                    stall.given();
+                }
                 Ok::<_, Infallible>(reply)
             }
         });
         match protocol {
             Protocol::Http1 => {
+                let stall = Stall::new(None);
                 let connection = self.http1().serve_connection(TokioIo::new(stream), service);
                 let mut connection = pin!(connection);
-                tokio::select! {
-                    biased;
-                    _ended = &mut connection => return,
-                    () = self.drain.stop.cancelled() => connection.as_mut().graceful_shutdown(),
-                    () = self.no_first_request() => return,
-                }
-                tokio::select! { _ended = connection => {}, () = self.drain.cut.cancelled() => {} }
+                let work = async {
+                    tokio::select! {
+                        biased;
+                        _ended = &mut connection => return,
+                        () = self.drain.stop.cancelled() => connection.as_mut().graceful_shutdown(),
+                        () = self.no_first_request() => return,
+                        () = stall.overdue() => return,
+                    }
+                    tokio::select! {
+                        biased;
+                        _ended = &mut connection => {}
+                        () = self.drain.cut.cancelled() => {}
+                        () = stall.overdue() => {}
+                    }
+                };
+                stall.around(work).await;
             }
             Protocol::Http2 => {
                 let connection = self.http2().serve_connection(TokioIo::new(stream), service);
                 let mut connection = pin!(connection);
-                tokio::select! {
+                let is_idle = tokio::select! {
                     biased;
                     _ended = &mut connection => return,
-                    () = self.drain.stop.cancelled() => {}
+                    () = self.drain.stop.cancelled() => false,
                     () = self.no_first_request() => return,
-                    () = self.idle() => {}
-                }
+                    () = self.idle() => true,
+                };
                 connection.as_mut().graceful_shutdown();
                 let cut = async {
-                    self.drain.stop.cancelled().await;
-                    self.drain.cut.cancelled().await;
+                    if is_idle {
+                        // What is left is a rest that the client does not take.
+                        sleep(self.gate.bounds.idle_timeout).await;
+                    } else {
+                        self.drain.stop.cancelled().await;
+                        self.drain.cut.cancelled().await;
+                    }
                 };
                 tokio::select! { _ended = connection => {}, () = cut => {} }
             }
@@ -308,9 +327,9 @@ impl Connection {
         builder
     }
 
-    fn http2(&self) -> http2::Builder<TokioExecutor> {
+    fn http2(&self) -> http2::Builder<Streams> {
         let bounds = &self.gate.bounds;
-        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let mut builder = http2::Builder::new(Streams { patience: bounds.idle_timeout });
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)

@@ -9,13 +9,16 @@ mod decode;
 mod exchange;
 mod headers;
 mod listener;
+mod mishap;
 mod outlive;
 mod own;
 mod patience;
 mod preface;
 mod relay;
 pub mod reply;
+mod stall;
 mod tls;
+mod uncoded;
 mod upstream;
 mod words;
 

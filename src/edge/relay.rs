@@ -10,6 +10,7 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::body::Share;
 use super::reply;
+use super::stall::Stall;
+use super::uncoded::Uncoded;
 use crate::audit::{End, Outcome, Sealed};
 use crate::breaker::Health;
 use crate::call::Watch;
@@ -34,7 +37,9 @@ const MOST_TURNS: u8 = 4;
 /// An upstream's answer on its way to the client.
 #[derive(Debug)]
 pub(super) struct Relay {
-    upstream: Incoming,
+    upstream: Uncoded<Incoming>,
+    /// Watches from outside whether the client takes what it is given.
+    stall: Option<Arc<Stall>>,
     /// Present until the call is settled.
     open: Option<Box<Open>>,
     gathered: Gathered,
@@ -79,8 +84,13 @@ impl Gathered {
         self.len() == 0
     }
 
-    fn take(&mut self) -> Bytes {
-        if self.several.is_empty() { std::mem::take(&mut self.one) } else { self.several.split().freeze() }
+    /// All of it, or the first `most` bytes.
+    fn take(&mut self, most: usize) -> Bytes {
+        if self.several.is_empty() {
+            self.one.split_to(most.min(self.one.len()))
+        } else {
+            self.several.split_to(most.min(self.several.len())).freeze()
+        }
     }
 }
 
@@ -117,7 +127,7 @@ pub(super) struct Begun {
 }
 
 impl Relay {
-    pub(super) fn new(upstream: Incoming, begun: Begun) -> Self {
+    pub(super) fn new(upstream: Uncoded<Incoming>, begun: Begun) -> Self {
         let last_at = Instant::now();
         let left = upstream.size_hint().exact();
         let open = Open {
@@ -132,8 +142,13 @@ impl Relay {
             timer: Box::pin(sleep_until((last_at + begun.timeouts.idle).min(begun.ends_at))),
             _share: begun.share,
         };
+        let stall = Stall::here();
+        if let Some(stall) = &stall {
+            stall.begin(begun.ends_at);
+        }
         let mut relay = Self {
             upstream,
+            stall,
             open: Some(Box::new(open)),
             gathered: Gathered::default(),
             turns: 0,
@@ -171,6 +186,9 @@ impl Relay {
                     let Ok(data) = frame.into_data() else { continue };
                     if let Some(open) = &mut self.open {
                         open.last_at = Instant::now();
+                        if open.ends_at <= open.last_at {
+                            return Poll::Ready(Some(Err(Cut::TimedOut)));
+                        }
                         open.watch.feed(&data);
                     }
                     return Poll::Ready(Some(Ok(data)));
@@ -218,7 +236,13 @@ impl Relay {
 
     fn release(&mut self) -> Option<Result<Frame<Bytes>, Cut>> {
         self.turns = 0;
-        if self.gathered.is_empty() { None } else { Some(Ok(Frame::data(self.gathered.take()))) }
+        let most = if self.in_pieces() { GATHER } else { usize::MAX };
+        if self.gathered.is_empty() { None } else { Some(Ok(Frame::data(self.gathered.take(most)))) }
+    }
+
+    /// Whether what the client is given at once is bounded.
+    fn in_pieces(&self) -> bool {
+        self.stall.as_ref().is_some_and(|stall| !stall.takes_large_pieces())
     }
 
     /// Whether bytes may leave before the body's end is seen.
@@ -252,12 +276,34 @@ impl Body for Relay {
     type Error = Cut;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let this = &mut *self;
+        if let Some(stall) = &self.stall {
+            stall.asked();
+        }
+        let next = self.poll_next(cx);
+        if let (Some(stall), true) = (&self.stall, next.is_ready()) {
+            stall.given();
+        }
+        next
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.done && self.gathered.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let waiting = self.gathered.len() as u64;
+        self.left.map_or_else(SizeHint::default, |left| SizeHint::with_exact(left + waiting))
+    }
+}
+
+impl Relay {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = self;
         if let Some(cut) = this.broken.take() {
             this.done = true;
             return Poll::Ready(Some(Err(cut)));
         }
-        if this.done {
+        if this.done || this.in_pieces() && this.gathered.len() >= GATHER {
             return Poll::Ready(this.release());
         }
         loop {
@@ -305,19 +351,13 @@ impl Body for Relay {
             }
         }
     }
-
-    fn is_end_stream(&self) -> bool {
-        self.done && self.gathered.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let waiting = self.gathered.len() as u64;
-        self.left.map_or_else(SizeHint::default, |left| SizeHint::with_exact(left + waiting))
-    }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
+        if let Some(stall) = &self.stall {
+            stall.end();
+        }
         // The client left before the end. Its part is settled by what went by.
         self.settle(End::Cancelled, false);
     }

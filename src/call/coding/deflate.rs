@@ -72,15 +72,20 @@ impl Inflate {
             self.at = At::Blocks;
             return Ok(Step { consumed: length.saturating_sub(had), hungry: false });
         }
-        if self.kept.len() >= LONGEST_HEADER { Err(Flaw::Greedy) } else { Ok(Step { consumed: taken.len(), hungry: true }) }
+        if self.kept.len() >= LONGEST_HEADER {
+            Err(Flaw::Greedy)
+        } else {
+            Ok(Step { consumed: taken.len(), hungry: true })
+        }
     }
 
     fn blocks(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<Step, Flaw> {
         out.reserve(STEP);
         let (had, took) = (out.len(), self.inflater.total_in());
-        let status = self.inflater.decompress_vec(input, out, FlushDecompress::None).map_err(|why| {
-            if why.needs_dictionary().is_some() { Flaw::Dictionary } else { Flaw::Damaged }
-        })?;
+        let status = self
+            .inflater
+            .decompress_vec(input, out, FlushDecompress::None)
+            .map_err(|why| if why.needs_dictionary().is_some() { Flaw::Dictionary } else { Flaw::Damaged })?;
         if let Some(sum) = &mut self.sum {
             sum.update(out.get(had..).unwrap_or_default());
         }
