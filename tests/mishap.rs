@@ -112,7 +112,6 @@ async fn a_panic_anywhere_in_an_exchange_is_a_500_with_one_record_and_harms_nobo
         for other in others {
             assert_eq!(other["data"]["reason"]["code"], "internal", "{other}");
             assert_eq!(other["data"]["action"], "UNAVAILABLE", "{other}");
-            assert_eq!(other["tenantid"], if reading > 3 { "acme".into() } else { other["tenantid"].clone() });
         }
     }
     assert!(failed >= 3 && passed >= 2, "{failed} readings failed, {passed} calls passed");

@@ -52,8 +52,6 @@ class Gate:
         """Another tenant's call passes, soon, and the process is the one that was started."""
         scheme = "https" if self.tls else "http"
         body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
-        headers = {"authorization": f"Bearer {KEYS['hooli']}", "x-portcullis-prompt": "support-triage@2"}
-        # `hooli` may only use approved prompts, `initech` any: the latter is the plain neighbour.
         headers = {"authorization": f"Bearer {KEYS['initech']}"}
         answer = httpx.post(
             f"{scheme}://localhost:{self.port}/v1/chat/completions",
