@@ -65,7 +65,7 @@ class Gate:
     def answers(self) -> float:
         """Milliseconds that another tenant's call takes."""
         began = time.monotonic()
-        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {"authorization": f"Bearer {KEYS['initech']}", "content-type": "application/json"}
         line.request("POST", PATH, GOOD, headers)
         answer = line.getresponse()
@@ -87,19 +87,18 @@ def main() -> None:
         subprocess.run(["cargo", "build", "--locked", "--release", "--bins"], cwd=ROOT, check=True)
         program = str(pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "portcullis")
     faults: list[str] = []
-    with contextlib.ExitStack() as stack:
-        gate = stack.enter_context(running(program, arguments.connections))
-        gate.answers()
-        print(f"{'at rest':34}{gate.kib():>10,} KiB")
-        for kind, first in SLOW.items():
+    # Each in a process of its own: what an allocator keeps from one kind would hide the cost of the next.
+    for kind, first in SLOW.items():
+        with running(program, arguments.connections) as gate:
             cost = slow(gate, kind, first, arguments.connections)
-            if cost > arguments.most_kib_per_connection:
-                faults.append(f"{kind}: {cost:.1f} KiB a connection, more than {arguments.most_kib_per_connection}")
-        for kind, body, coding in floods():
+        if cost > arguments.most_kib_per_connection:
+            faults.append(f"{kind}: {cost:.1f} KiB a connection, more than {arguments.most_kib_per_connection}")
+    for kind, body, coding in floods():
+        with running(program, arguments.connections) as gate:
             grown = flood(gate, kind, body, coding, arguments.flood)
-            most = BODY_BUDGET // 1024 + arguments.most_slack_mib * 1024
-            if grown > most:
-                faults.append(f"{kind}: {grown:,} KiB more, the bound is {most:,}")
+        most = BODY_BUDGET // 1024 + arguments.most_slack_mib * 1024
+        if grown > most:
+            faults.append(f"{kind}: {grown:,} KiB more, the bound is {most:,}")
     for fault in faults:
         print(f"beyond the bound: {fault}", file=sys.stderr)
     if faults:
@@ -111,7 +110,7 @@ def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--connections", type=int, default=10_000)
     parser.add_argument("--flood", type=int, default=64, help="bodies at once, each of the largest size")
-    parser.add_argument("--most-kib-per-connection", type=float, default=32)
+    parser.add_argument("--most-kib-per-connection", type=float, default=48)
     parser.add_argument("--most-slack-mib", type=int, default=48, help="memory beyond the budget: buffers, allocator")
     return parser.parse_args()
 
@@ -194,6 +193,7 @@ MORE: dict[str, bytes] = {"HTTP/2 that asks nothing": b"\x00\x00\x08\x06\x00\x00
 
 
 def slow(gate: Gate, kind: str, first: bytes, connections: int) -> float:
+    gate.answers()
     before = gate.kib()
     lines: list[socket.socket] = []
     try:
@@ -206,12 +206,11 @@ def slow(gate: Gate, kind: str, first: bytes, connections: int) -> float:
         settle(gate.kib)
         took = gate.answers()
         cost = (gate.kib() - before) / connections
-        print(f"{kind:34}{gate.kib():>10,} KiB  {connections:,} at once, {cost:.1f} KiB each; another's call {took:.0f} ms")
+        print(f"{kind:34}{before:>8,} KiB, then {gate.kib():>8,} KiB: {connections:,} at once, {cost:.1f} KiB each; another's call {took:.0f} ms")
         return cost
     finally:
         for line in lines:
             line.close()
-        settle(gate.kib)
 
 
 def floods() -> Iterator[tuple[str, bytes, str]]:
@@ -223,6 +222,7 @@ def floods() -> Iterator[tuple[str, bytes, str]]:
 
 def flood(gate: Gate, kind: str, body: bytes, coding: str, times: int) -> int:
     """Sends it so often at once; a plain one lacks its last byte, so that it stays. Answers by how much memory grew."""
+    gate.answers()
     before = gate.kib()
     gate.forget_peak()
     lines: list[socket.socket] = []
@@ -242,12 +242,11 @@ def flood(gate: Gate, kind: str, body: bytes, coding: str, times: int) -> int:
                 answered[status] = answered.get(status, 0) + 1
         grown = gate.peak_kib() - before
         said = ", ".join(f"{status}: {count}" for status, count in sorted(answered.items()))
-        print(f"{kind:34}{gate.peak_kib():>10,} KiB  at most, {grown:,} more; {said or 'all held'}; {took}")
+        print(f"{kind:34}{before:>8,} KiB, then {gate.peak_kib():>8,} KiB at most: {grown:,} more; {said or 'all held'}; {took}")
         return grown
     finally:
         for line in lines:
             line.close()
-        settle(gate.kib)
 
 
 def answer_of(gate: Gate) -> str:
@@ -256,6 +255,8 @@ def answer_of(gate: Gate) -> str:
         return f"another's call {gate.answers():.0f} ms"
     except Failed:
         return "another's call was refused"
+    except TimeoutError:
+        raise Failed("another tenant's call was not answered while the flood lasted") from None
 
 
 def settle(read: Callable[[], int]) -> None:

@@ -4,6 +4,7 @@
 //! before the act, the forwarding, and that a call outlives its client.
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -121,8 +122,12 @@ impl Gate {
     async fn unfailing(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>, presence: Presence) -> Reply {
         let witness = Witness::default();
         let around = Around { presence, witness: witness.clone() };
-        let exchange = self.exchange(request, peer, &around);
-        if let Some(reply) = mishap::caught(exchange).await {
+        // What the exchange held is dropped before anything else is said.
+        let reply = {
+            let exchange = pin!(self.exchange(request, peer, &around));
+            mishap::caught(exchange).await
+        };
+        if let Some(reply) = reply {
             return reply;
         }
         let mut reply = match witness.take() {

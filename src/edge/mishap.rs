@@ -6,7 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -14,9 +14,8 @@ use parking_lot::Mutex;
 
 use crate::docket::{CheckVerdict, Docket};
 
-/// Waits for `work`; `None` when it panics. What it held is dropped before anybody goes on.
-pub(super) async fn caught<F: Future>(work: F) -> Option<F::Output> {
-    let mut work = pin!(work);
+/// Waits for `work`; `None` when it panics, and then it must only be dropped.
+pub(super) async fn caught<F: Future>(mut work: Pin<&mut F>) -> Option<F::Output> {
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
         Ok(polled) => polled.map(Some),
         // What it says may quote content; the panic hook has told where it happened.
@@ -67,6 +66,7 @@ impl Witness {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::sync::Arc;
 
     use super::caught;
@@ -75,13 +75,14 @@ mod tests {
     async fn a_panic_ends_the_work_and_drops_what_it_held() {
         let held = Arc::new(());
         let mine = Arc::clone(&held);
-        let panics = async move {
-            let _mine = mine;
-            tokio::task::yield_now().await;
-            panic!("as ordered");
+        let ended = {
+            let panics = pin!(async move {
+                tokio::task::yield_now().await;
+                assert!(Arc::strong_count(&mine) == 7, "as ordered");
+            });
+            caught(panics).await
         };
-        assert!(caught::<_>(panics).await.is_none_or(|()| false));
-        assert_eq!(Arc::strong_count(&held), 1);
-        assert_eq!(caught(async { 5 }).await, Some(5));
+        assert_eq!((ended, Arc::strong_count(&held)), (None, 1));
+        assert_eq!(caught(pin!(async { 5 })).await, Some(5));
     }
 }

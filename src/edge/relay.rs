@@ -50,6 +50,7 @@ pub(super) struct Relay {
     /// What is left of a body of known length.
     left: Option<u64>,
     event_stream: bool,
+    waits_for: Side,
     /// A break that is told with the next poll, once hyper had its turn to write what went before.
     broken: Option<Cut>,
     done: bool,
@@ -92,6 +93,14 @@ impl Gathered {
             self.several.split_to(most.min(self.several.len())).freeze()
         }
     }
+}
+
+/// Who is to act: the client was given something and has not asked since, or it waits for the upstream. Only then does
+/// the upstream's idle time run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Client,
+    Upstream,
 }
 
 /// What an unsettled call still holds.
@@ -155,6 +164,7 @@ impl Relay {
             fresh: false,
             left,
             event_stream: begun.event_stream,
+            waits_for: Side::Client,
             broken: None,
             done: false,
         };
@@ -276,12 +286,21 @@ impl Body for Relay {
     type Error = Cut;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        if let Some(stall) = &self.stall {
-            stall.asked();
+        if self.waits_for == Side::Client {
+            self.waits_for = Side::Upstream;
+            if let Some(stall) = &self.stall {
+                stall.asked();
+            }
+            if let Some(open) = &mut self.open {
+                open.last_at = Instant::now();
+            }
         }
         let next = self.poll_next(cx);
-        if let (Some(stall), true) = (&self.stall, next.is_ready()) {
-            stall.given();
+        if next.is_ready() {
+            self.waits_for = Side::Client;
+            if let Some(stall) = &self.stall {
+                stall.given();
+            }
         }
         next
     }

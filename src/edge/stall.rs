@@ -158,7 +158,7 @@ mod tests {
         let slow = async {
             for _ in 0..10 {
                 Stall::here().unwrap().given();
-                sleep(PATIENCE - Duration::from_secs(1)).await;
+                sleep(PATIENCE * 4 / 5).await;
                 Stall::here().unwrap().asked();
                 sleep(PATIENCE * 3).await;
             }

@@ -277,10 +277,11 @@ def test_a_frame_that_cannot_be_ends_the_connection(gate: Gate, upstream: Upstre
 
 def test_more_streams_than_allowed_are_refused_one_by_one(gate: Gate, upstream: Upstream) -> None:
     line = gate.connect()
-    streams = [line.stream() for _ in range(130)]
+    # No more than a client that did not hear of the limit in time: beyond twenty, they count as a flood.
+    streams = [line.stream() for _ in range(110)]
     line.say(*[line.head(stream, GOOD) for stream in streams])
     answers = [line.answer(stream) for stream in streams]
-    assert sum(answer.reset == 7 for answer in answers) == 30, [answer.reset for answer in answers]
+    assert sum(answer.reset == 7 for answer in answers) == 10, [answer.reset for answer in answers]
     assert sum(answer.status == 408 for answer in answers) == 100
     assert upstream.heard() == []
     gate.is_well()
@@ -310,8 +311,9 @@ def test_a_client_that_never_opens_its_window_does_not_hold_its_call(gate: Gate,
     line.until(lambda: line.answers.get(asked) is not None and line.answers[asked].status is not None)
     assert line.answers[asked].status == 200
     took, end = ended(gate, name, 9)
-    assert took < 9 and end["end"] == "cancelled", end
-    assert line.answer(asked, 3).reset is not None or line.is_over(3)
+    # A whole answer of one piece is the upstream's no longer, though the client never takes it.
+    assert took < 9 and end["end"] == ("cancelled" if stream else "complete"), end
+    assert line.answer(asked, 6).reset is not None or line.is_over(3)
     gate.is_well()
     line.close()
 
@@ -386,7 +388,7 @@ def test_ten_megabytes_of_brackets_cost_nothing(gate: Gate, upstream: Upstream, 
 def test_a_bomb_is_413_and_its_room_comes_back(gate: Gate, upstream: Upstream) -> None:
     bomb = gzip.compress(b"[" * 40_000_000)
     line = gate.connect()
-    answer = line.answer(line.ask(request(content_encoding="gzip"), bomb if len(bomb) < 60_000 else [bomb[:16_000], bomb[16_000:32_000], bomb[32_000:]]))
+    answer = line.answer(line.ask(request(content_encoding="gzip"), [bomb[n : n + 16_000] for n in range(0, len(bomb), 16_000)]))
     assert (answer.status, answer.code) == (413, "body_too_large"), answer
     assert upstream.heard() == []
     gate.is_well()
@@ -427,11 +429,13 @@ def test_over_http_1_a_slow_reader_is_held_to_the_total(gate: Gate, upstream: Up
 
 # TLS closes its own half; the socket's is not for it to see.
 @pytest.mark.parametrize("running_gate", ["plain"], indirect=True)
-def test_a_client_that_only_listens_any_more_gets_its_answer(gate: Gate, upstream: Upstream) -> None:
+def test_a_client_that_closes_its_half_counts_as_gone(gate: Gate, upstream: Upstream) -> None:
+    name = f"half-closed-{gate.port}"
     sock = raw(gate)
-    sock.sendall(http_1(BODY))
+    body = BODY.replace(b'"model"', b'"user":"sim:delay_ms=3000","model"')
+    sock.sendall(http_1(body, extra=f"x-request-id: {name}\r\n"))
     sock.shutdown(socket.SHUT_WR)
-    heard = b""
-    while piece := sock.recv(65536):
-        heard += piece
-    assert heard.startswith(b"HTTP/1.1 200") and upstream.only_heard().body == BODY
+    assert sock.recv(65536) == b""
+    took, end = ended(gate, name, 9)
+    assert end["end"] == "cancelled" and took < 2, (took, end)
+    gate.is_well()

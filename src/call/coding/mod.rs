@@ -54,12 +54,11 @@ impl Coding {
         let Some(line) = lines.next() else { return Ok(None) };
         let is = |name: &str| line.as_bytes().eq_ignore_ascii_case(name.as_bytes());
         match lines.next() {
-            Some(_) => Err(Unknown),
             None if is("identity") => Ok(None),
             None if is("gzip") => Ok(Some(Self::Gzip)),
             None if is("zstd") => Ok(Some(Self::Zstd)),
             None if is("deflate") => Ok(Some(Self::Deflate)),
-            None => Err(Unknown),
+            None | Some(_) => Err(Unknown),
         }
     }
 }

@@ -81,13 +81,11 @@ impl Zstd {
         // What is whole in the input is decoded where it stands.
         let had = self.kept.len();
         if had == 0 {
-            return match self.piece(input, out)? {
-                Some(used) => Ok(Step { consumed: used, hungry: false }),
-                None => {
-                    self.kept.extend_from_slice(input);
-                    Ok(Step { consumed: input.len(), hungry: true })
-                }
-            };
+            if let Some(used) = self.piece(input, out)? {
+                return Ok(Step { consumed: used, hungry: false });
+            }
+            self.kept.extend_from_slice(input);
+            return Ok(Step { consumed: input.len(), hungry: true });
         }
         let most = BLOCK_HEADER + LARGEST_BLOCK + CHECKSUM;
         let taken = input.get(..most.saturating_sub(had)).unwrap_or(input);
