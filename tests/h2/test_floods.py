@@ -330,7 +330,7 @@ def test_a_client_that_takes_a_little_now_and_then_is_held_to_the_total(gate: Ga
     """The upstream of `slow-model` has a second between bytes and five in all."""
     line = gate.connect(window=1)
     name = f"drop-by-drop-{gate.port}"
-    body = b'{"stream":true,"model":"slow-model","user":"sim:chunks=10000","messages":[{"role":"user","content":"hi"}]}'
+    body = b'{"stream":true,"model":"slow-model","user":"sim:chunks=3000,pause_ms=10","messages":[{"role":"user","content":"hi"}]}'
     asked = line.ask(request(key="initech", x_request_id=name), body)
     began = time.monotonic()
     while outcome(gate, name) is None and time.monotonic() - began < 15:
@@ -414,7 +414,7 @@ def http_1(body: bytes, key: str = "acme", extra: str = "") -> bytes:
 
 def test_over_http_1_a_slow_reader_is_held_to_the_total(gate: Gate, upstream: Upstream) -> None:
     name = f"slow-reader-{gate.port}"
-    body = b'{"stream":true,"model":"slow-model","user":"sim:chunks=10000","messages":[{"role":"user","content":"hi"}]}'
+    body = b'{"stream":true,"model":"slow-model","user":"sim:chunks=3000,pause_ms=10","messages":[{"role":"user","content":"hi"}]}'
     sock = raw(gate)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.sendall(http_1(body, "initech", f"x-request-id: {name}\r\n"))
