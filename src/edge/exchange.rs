@@ -242,7 +242,9 @@ impl Gate {
         let Ok(coding) = Coding::of_answer(&head.headers) else { return self.no_answer(sealed, NoAnswer::Failed) };
         let upstream = Uncoded::new(upstream, coding, self.budget.share());
         let framing = framing(&head.headers);
-        let ends_by_closing = head.version < Version::HTTP_2 && headers::ends_by_closing(&head.headers);
+        // A coding has an end of its own.
+        let ends_by_closing =
+            coding.is_none() && head.version < Version::HTTP_2 && headers::ends_by_closing(&head.headers);
         let mut shown = headers::for_client(&head.headers);
         shown.remove(header::CONTENT_ENCODING);
         if coding.is_some() {

@@ -20,6 +20,7 @@ mod stall;
 mod tls;
 mod uncoded;
 mod upstream;
+mod whole;
 mod words;
 
 pub use admin::{Admin, serve_admin};

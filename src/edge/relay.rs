@@ -23,6 +23,7 @@ use super::body::Share;
 use super::reply;
 use super::stall::Stall;
 use super::uncoded::Uncoded;
+use super::whole::Balance;
 use crate::audit::{End, Outcome, Sealed};
 use crate::breaker::Health;
 use crate::call::Watch;
@@ -109,8 +110,8 @@ struct Open {
     sealed: Sealed,
     watch: Watch,
     status: u16,
-    /// Whether only the connection's close says that the body is over, as it also would when the upstream died.
-    ends_by_closing: bool,
+    /// Present where only the connection's close says that the body is over, as it also would when the upstream died.
+    by_closing: Option<Balance>,
     first_byte_after: Option<Duration>,
     idle: Duration,
     last_at: Instant,
@@ -143,7 +144,7 @@ impl Relay {
             sealed: begun.sealed,
             watch: begun.watch,
             status: begun.status,
-            ends_by_closing: begun.ends_by_closing,
+            by_closing: begun.ends_by_closing.then(Balance::default),
             first_byte_after: Some(begun.first_byte_after),
             idle: begun.timeouts.idle,
             last_at,
@@ -200,6 +201,9 @@ impl Relay {
                             return Poll::Ready(Some(Err(Cut::TimedOut)));
                         }
                         open.watch.feed(&data);
+                        if let Some(balance) = open.by_closing.as_mut().filter(|_| !self.event_stream) {
+                            balance.feed(&data);
+                        }
                     }
                     return Poll::Ready(Some(Ok(data)));
                 }
@@ -233,12 +237,18 @@ impl Relay {
         self.release()
     }
 
-    /// The upstream came to its end. A stream that ends by closing is over only with its dialect's last event.
+    /// Whether the upstream's end is none: what ends by closing is over only with its dialect's last event or its
+    /// document's last bracket.
+    fn is_unfinished(&self) -> bool {
+        let unfinished = |open: &Open| match open.by_closing {
+            None => false,
+            Some(_) if self.event_stream => !open.watch.seen(true).finished,
+            Some(balance) => !balance.is_whole(),
+        };
+        self.open.as_deref().is_some_and(unfinished)
+    }
+
     fn finish(&mut self) -> Option<Result<Frame<Bytes>, Cut>> {
-        let unfinished = |open: &Open| self.event_stream && open.ends_by_closing && !open.watch.seen(true).finished;
-        if self.open.as_deref().is_some_and(unfinished) {
-            return self.cut(Cut::Broken);
-        }
         self.done = true;
         self.settle(End::Complete, true);
         self.release()
@@ -326,7 +336,11 @@ impl Relay {
             return Poll::Ready(this.release());
         }
         loop {
-            match this.poll_upstream(cx) {
+            let polled = match this.poll_upstream(cx) {
+                Poll::Ready(None) if this.is_unfinished() => Poll::Ready(Some(Err(Cut::Broken))),
+                polled => polled,
+            };
+            match polled {
                 Poll::Ready(Some(Ok(data))) => {
                     let before = if this.gathered.len() >= GATHER { this.release() } else { None };
                     let last = this.left.as_mut().is_some_and(|left| {
