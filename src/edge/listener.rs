@@ -292,7 +292,9 @@ impl Connection {
                 stall.around(work).await;
             }
             Protocol::Http2 => {
-                let connection = self.http2().serve_connection(TokioIo::new(stream), service);
+                let streams = Streams::new(self.gate.bounds.idle_timeout);
+                let census = streams.census();
+                let connection = self.http2(streams).serve_connection(TokioIo::new(stream), service);
                 let mut connection = pin!(connection);
                 let is_idle = tokio::select! {
                     biased;
@@ -304,8 +306,8 @@ impl Connection {
                 connection.as_mut().graceful_shutdown();
                 let cut = async {
                     if is_idle {
-                        // What is left is a rest that the client does not take.
-                        sleep(self.gate.bounds.idle_timeout).await;
+                        // Answers under way go on; what is left behind them is a rest that the client does not take.
+                        census.none_for(self.gate.bounds.idle_timeout).await;
                     } else {
                         self.drain.stop.cancelled().await;
                         self.drain.cut.cancelled().await;
@@ -327,9 +329,9 @@ impl Connection {
         builder
     }
 
-    fn http2(&self) -> http2::Builder<Streams> {
+    fn http2(&self, streams: Streams) -> http2::Builder<Streams> {
         let bounds = &self.gate.bounds;
-        let mut builder = http2::Builder::new(Streams { patience: bounds.idle_timeout });
+        let mut builder = http2::Builder::new(streams);
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)

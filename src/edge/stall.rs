@@ -8,13 +8,14 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::Executor;
 use hyper_util::rt::TokioExecutor;
 use parking_lot::Mutex;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 tokio::task_local! {
     static HERE: Arc<Stall>;
@@ -100,9 +101,58 @@ impl Stall {
 }
 
 /// Runs HTTP/2 streams, each until it is over or overdue.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Streams {
-    pub(super) patience: Duration,
+    patience: Duration,
+    running: Arc<AtomicUsize>,
+}
+
+impl Streams {
+    /// For one connection.
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { patience, running: Arc::default() }
+    }
+
+    /// Tells whether streams run.
+    pub(super) fn census(&self) -> Census {
+        Census(Arc::clone(&self.running))
+    }
+}
+
+/// Counts the streams of a connection.
+#[derive(Debug)]
+pub(super) struct Census(Arc<AtomicUsize>);
+
+/// One stream in a census, however it ends.
+struct Running(Arc<AtomicUsize>);
+
+impl Running {
+    fn one(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Census {
+    /// Ends when no stream has run for `time`, looked at so often. Before, what the connection wrote may still be on its
+    /// way.
+    pub(super) async fn none_for(&self, time: Duration) {
+        let mut quiet = false;
+        loop {
+            sleep(time).await;
+            let now = self.0.load(Ordering::Relaxed) == 0;
+            if quiet && now {
+                return;
+            }
+            quiet = now;
+        }
+    }
 }
 
 impl<F> Executor<F> for Streams
@@ -112,6 +162,7 @@ where
     fn execute(&self, stream: F) {
         let stall = Stall::new(Some(self.patience));
         let watched = Arc::clone(&stall);
+        let running = Running::one(&self.running);
         TokioExecutor::new().execute(stall.around(async move {
             let mut stream = pin!(stream);
             let mut timer = None;
@@ -119,6 +170,7 @@ where
                 if stream.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { watched.poll_overdue(cx, &mut timer) }
             })
             .await;
+            drop(running);
         }));
     }
 }
@@ -140,7 +192,7 @@ mod tests {
     async fn lived(stream: impl Future<Output = ()> + Send + 'static) -> Duration {
         let (held, dropped) = oneshot::channel::<()>();
         let began = Instant::now();
-        Streams { patience: PATIENCE }.execute(async move {
+        Streams::new(PATIENCE).execute(async move {
             let _held = held;
             stream.await;
         });
