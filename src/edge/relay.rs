@@ -338,7 +338,7 @@ impl Relay {
         loop {
             let polled = match this.poll_upstream(cx) {
                 Poll::Ready(None) if this.is_unfinished() => Poll::Ready(Some(Err(Cut::Broken))),
-                polled => polled,
+                polled @ (Poll::Ready(_) | Poll::Pending) => polled,
             };
             match polled {
                 Poll::Ready(Some(Ok(data))) => {

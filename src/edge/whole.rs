@@ -41,9 +41,8 @@ impl Balance {
                 (At::Inside, b'"') | (At::Escaped, _) => At::InString,
                 (At::InString, b'"') => At::Inside,
                 (At::InString, b'\\') => At::Escaped,
-                (at @ (At::Start | At::End), b' ' | b'\t' | b'\r' | b'\n') => at,
+                (at, b' ' | b'\t' | b'\r' | b'\n') | (at @ (At::Inside | At::InString), _) => at,
                 (At::Start | At::End | At::Lost, _) => At::Lost,
-                (at @ (At::Inside | At::InString), _) => at,
             };
         }
     }
