@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod agreement;
 mod answer;
+pub mod coding;
 mod content;
 mod fold;
 mod head;
