@@ -46,7 +46,7 @@ pub struct App {
     listen: String,
     admin: SocketAddr,
     /// Held until all else is closed.
-    _state: File,
+    _state: State,
 }
 
 /// Why the gate does not start.
@@ -186,14 +186,26 @@ impl App {
     }
 }
 
+/// The state directory, taken for as long as this lives.
+#[derive(Debug)]
+struct State(File);
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // A child process that is just being made has a copy of every file until it runs its own program, so closing
+        // this one would not let the lock go at once.
+        drop(self.0.unlock());
+    }
+}
+
 /// Makes the state directory and takes it for this process alone: two gates would count revisions and write records
 /// over each other.
-fn take_state(path: &Path) -> Result<File, StartFault> {
+fn take_state(path: &Path) -> Result<State, StartFault> {
     let unusable = |why| StartFault::State { path: path.to_owned(), why };
     std::fs::create_dir_all(path).map_err(unusable)?;
     let lock = File::create(path.join("lock")).map_err(unusable)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(State(lock)),
         Err(TryLockError::WouldBlock) => Err(StartFault::StateTaken(path.to_owned())),
         Err(TryLockError::Error(why)) => Err(unusable(why)),
     }
