@@ -120,17 +120,25 @@ impl App {
             .await
             .map_err(|why| listen_fault("admin", &Address::Tcp(config.admin), &why))?;
         let admin = admin_listener.local_addr().unwrap_or(config.admin);
+        let scanner = Scanner::new()?;
         let audit = open_audit(&config, &clock, &metrics)?;
         let breakers = config.upstreams.iter().map(|(name, upstream)| (name.clone(), upstream.breaker));
         let pipeline = Pipeline {
             clock: Arc::clone(&clock),
             registry: Arc::clone(&registry),
-            stages: Stages { quota, scanner: Scanner::new()?, breakers: Breakers::new(Arc::clone(&clock), breakers) },
+            stages: Stages { quota, scanner, breakers: Breakers::new(Arc::clone(&clock), breakers) },
         };
         let drain = Drain::default();
         let gate = Arc::new(Gate::new(pipeline, audit, upstreams, metrics, config.limits, drain.tasks.clone()));
         let (background, last) = (TaskTracker::new(), CancellationToken::new());
-        let watcher = watch(&gate, &registry, &clock, &background).map_err(StartFault::Watch)?;
+        let watcher = match watch(&gate, &registry, &clock, &background) {
+            Ok(watcher) => watcher,
+            Err(why) => {
+                // Its thread would write on behind the next start's back.
+                let _already_failed = gate.audit.close().await;
+                return Err(StartFault::Watch(why));
+            }
+        };
         let listen = bound.address();
         gate.record_start(&listen).await;
         background.spawn(tick(Arc::clone(&gate), certificates.clone(), last.clone()));
@@ -194,7 +202,7 @@ impl Drop for State {
     fn drop(&mut self) {
         // A child process that is just being made has a copy of every file until it runs its own program, so closing
         // this one would not let the lock go at once.
-        drop(self.0.unlock());
+        let _closed_anyway = self.0.unlock();
     }
 }
 
@@ -346,5 +354,21 @@ async fn tick(gate: Arc<Gate>, certificates: Option<Arc<Certificates>>, stop: Ca
             }
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{StartFault, take_state};
+
+    #[test]
+    fn the_state_directory_is_free_once_it_is_let_go_whoever_has_a_copy_of_its_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = take_state(dir.path()).unwrap();
+        assert!(matches!(take_state(dir.path()), Err(StartFault::StateTaken(_))));
+        let copy = state.0.try_clone().unwrap();
+        drop(state);
+        assert!(take_state(dir.path()).is_ok());
+        drop(copy);
     }
 }
