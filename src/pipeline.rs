@@ -56,6 +56,7 @@ pub struct Admitted {
 
 /// What the stages say of a request.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and is moved once")]
 pub enum Verdict {
     /// It may go to its upstream, once its record is durable.
     Forward(Passage),

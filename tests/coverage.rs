@@ -4,13 +4,7 @@
 //! gate over real sockets. Where the check refuses it applies; where it does not, the page must say why it has nothing
 //! to judge. With `PORTCULLIS_WRITE_DOCS=1` the page's table is written, without it the page is compared.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test's helpers fail the test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
 
 mod support;
 

@@ -3,6 +3,8 @@
 //! The parsers here are written for the test and know nothing of the reader: a tree that keeps repeated names in their
 //! order, and the ways in which parsers are known to choose among them.
 
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use unicode_normalization::UnicodeNormalization as _;
@@ -100,7 +102,7 @@ fn token(text: &str, escapes: &[bool]) -> String {
     for (i, c) in text.chars().enumerate() {
         if escapes.get(i % escapes.len().max(1)).copied().unwrap_or(false) || c < ' ' || c == '"' || c == '\\' {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                out.push_str(&format!("\\u{unit:04x}"));
+                write!(out, "\\u{unit:04x}").unwrap();
             }
         } else {
             out.push(c);

@@ -122,10 +122,7 @@ impl<'d> Found<'d> {
 
 /// The one model that path and body name, and where the body names it.
 fn model(written: Option<Value<'_>>, named: Option<&str>) -> Result<(ClaimedModel, Option<Range<usize>>), Unreadable> {
-    let text = match written {
-        None => None,
-        Some(value) => Some((value.range(), value.text().filter(|text| !text.is_empty()))),
-    };
+    let text = written.map(|value| (value.range(), value.text().filter(|text| !text.is_empty())));
     match (text, named) {
         (None, Some(named)) => Ok((ClaimedModel::new(named.to_owned()), None)),
         (Some((at, Some(text))), None) => Ok((ClaimedModel::new(text.into_owned()), Some(at))),

@@ -86,7 +86,7 @@ fn an_identifier_has_its_colons_and_slashes_in_one_spelling() {
 #[test]
 fn the_target_is_the_tables_path_with_the_judged_name() {
     for route in ROUTES.iter().filter(|route| route.has_places()) {
-        let path = route.path.replace("{model}", "m-1").replace("{model_id}", "m-1").replace('{', "").replace('}', "");
+        let path = route.path.replace("{model}", "m-1").replace("{model_id}", "m-1").replace(['{', '}'], "");
         let matched = find(&route.method(), &path).expect("its own path");
         assert_eq!(matched.model(), Some("m-1"), "{path}");
         assert_eq!(matched.target("m-1"), path);
