@@ -29,7 +29,7 @@ demo: ## Show the gate at work with a simulated LLM (dev build: the quickest on 
 	$(CARGO) run --locked -- demo $(ARGS)
 
 .PHONY: test
-test: fmt-check lint unit sdk ## Run everything that CI runs.
+test: fmt-check lint unit sdk hostile ## Run everything that CI runs.
 
 .PHONY: fmt
 fmt: ## Format the code.
@@ -62,6 +62,11 @@ sdk: sdk-python sdk-node ## Drive the gate with the vendors' own SDKs.
 sdk-python: build .venv/installed
 	$(call header,Python SDKs)
 	PORTCULLIS_BIN="$${PORTCULLIS_BIN:-$(CURDIR)/target/debug/portcullis}" .venv/bin/python -m pytest tests/sdk
+
+.PHONY: hostile
+hostile: build .venv/installed ## Drive the gate with hostile HTTP/2, frame by frame.
+	$(call header,hostile HTTP/2)
+	PORTCULLIS_BIN="$${PORTCULLIS_BIN:-$(CURDIR)/target/debug/portcullis}" .venv/bin/python -m pytest tests/h2
 
 .PHONY: sdk-node
 sdk-node: build tests/node/node_modules/.package-lock.json
@@ -108,6 +113,11 @@ bench: ## Measure the gate beside nginx and a bare proxy (installs nginx where i
 	$(call header,side by side)
 	python3 benches/gateway/run.py $(ARGS)
 
+.PHONY: bench-memory
+bench-memory: ## Hold the memory of 10,000 slow connections and of a body flood against the configured bounds.
+	$(call header,memory)
+	python3 benches/gateway/memory.py $(ARGS)
+
 .PHONY: soak
 soak: ## Load the gate for SOAK_SECONDS a scenario; fail on a lost call or on memory that grows.
 	$(call header,soak)
@@ -117,4 +127,4 @@ soak: ## Load the gate for SOAK_SECONDS a scenario; fail on a lost call or on me
 .PHONY: clean
 clean: ## Remove everything that was built or installed here.
 	$(CARGO) clean
-	rm -rf .venv tests/node/node_modules tests/sdk/__pycache__ var
+	rm -rf .venv tests/node/node_modules tests/sdk/__pycache__ tests/h2/__pycache__ var

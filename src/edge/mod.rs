@@ -5,17 +5,22 @@
 mod admin;
 mod alarm;
 mod body;
+mod decode;
 mod exchange;
 mod headers;
 mod listener;
+mod mishap;
 mod outlive;
 mod own;
 mod patience;
 mod preface;
 mod relay;
 pub mod reply;
+mod stall;
 mod tls;
+mod uncoded;
 mod upstream;
+mod whole;
 mod words;
 
 pub use admin::{Admin, serve_admin};
