@@ -29,7 +29,7 @@ demo: ## Show the gate at work with a simulated LLM (dev build: the quickest on 
 	$(CARGO) run --locked -- demo $(ARGS)
 
 .PHONY: test
-test: fmt-check lint unit sdk ## Run everything that CI runs.
+test: fmt-check lint unit sdk hostile ## Run everything that CI runs.
 
 .PHONY: fmt
 fmt: ## Format the code.
@@ -67,6 +67,11 @@ sdk-python: build .venv/installed
 sdk-frameworks: build .venv-frameworks/installed
 	$(call header,Python frameworks)
 	PORTCULLIS_BIN="$${PORTCULLIS_BIN:-$(CURDIR)/target/debug/portcullis}" .venv-frameworks/bin/python -m pytest tests/frameworks
+
+.PHONY: hostile
+hostile: build .venv/installed ## Drive the gate with hostile HTTP/2, frame by frame.
+	$(call header,hostile HTTP/2)
+	PORTCULLIS_BIN="$${PORTCULLIS_BIN:-$(CURDIR)/target/debug/portcullis}" .venv/bin/python -m pytest tests/h2
 
 .PHONY: sdk-node
 sdk-node: build tests/node/node_modules/.package-lock.json
@@ -122,6 +127,11 @@ bench: ## Measure the gate beside nginx and a bare proxy (installs nginx where i
 	$(call header,side by side)
 	python3 benches/gateway/run.py $(ARGS)
 
+.PHONY: bench-memory
+bench-memory: ## Hold the memory of 10,000 slow connections and of a body flood against the configured bounds.
+	$(call header,memory)
+	python3 benches/gateway/memory.py $(ARGS)
+
 .PHONY: soak
 soak: ## Load the gate for SOAK_SECONDS a scenario; fail on a lost call or on memory that grows.
 	$(call header,soak)
@@ -131,4 +141,4 @@ soak: ## Load the gate for SOAK_SECONDS a scenario; fail on a lost call or on me
 .PHONY: clean
 clean: ## Remove everything that was built or installed here.
 	$(CARGO) clean
-	rm -rf .venv .venv-frameworks tests/node/node_modules tests/sdk/__pycache__ tests/frameworks/__pycache__ var
+	rm -rf .venv .venv-frameworks tests/node/node_modules tests/sdk/__pycache__ tests/frameworks/__pycache__ tests/h2/__pycache__ var

@@ -46,7 +46,7 @@ pub struct App {
     listen: String,
     admin: SocketAddr,
     /// Held until all else is closed.
-    _state: File,
+    _state: State,
 }
 
 /// Why the gate does not start.
@@ -120,6 +120,7 @@ impl App {
             .await
             .map_err(|why| listen_fault("admin", &Address::Tcp(config.admin), &why))?;
         let admin = admin_listener.local_addr().unwrap_or(config.admin);
+        let scanner = Scanner::new()?;
         let audit = open_audit(&config, &clock, &metrics)?;
         let breakers = config.upstreams.iter().map(|(name, upstream)| (name.clone(), upstream.breaker));
         let pipeline = Pipeline {
@@ -128,14 +129,21 @@ impl App {
             stages: Stages {
                 places: Places::of(&config.upstreams),
                 quota,
-                scanner: Scanner::new()?,
+                scanner,
                 breakers: Breakers::new(Arc::clone(&clock), breakers),
             },
         };
         let drain = Drain::default();
         let gate = Arc::new(Gate::new(pipeline, audit, upstreams, metrics, config.limits, drain.tasks.clone()));
         let (background, last) = (TaskTracker::new(), CancellationToken::new());
-        let watcher = watch(&gate, &registry, &clock, &background).map_err(StartFault::Watch)?;
+        let watcher = match watch(&gate, &registry, &clock, &background) {
+            Ok(watcher) => watcher,
+            Err(why) => {
+                // Its thread would write on behind the next start's back.
+                let _already_failed = gate.audit.close().await;
+                return Err(StartFault::Watch(why));
+            }
+        };
         let listen = bound.address();
         gate.record_start(&listen).await;
         background.spawn(tick(Arc::clone(&gate), certificates.clone(), last.clone()));
@@ -191,14 +199,26 @@ impl App {
     }
 }
 
+/// The state directory, taken for as long as this lives.
+#[derive(Debug)]
+struct State(File);
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // A child process that is just being made has a copy of every file until it runs its own program, so closing
+        // this one would not let the lock go at once.
+        let _closed_anyway = self.0.unlock();
+    }
+}
+
 /// Makes the state directory and takes it for this process alone: two gates would count revisions and write records
 /// over each other.
-fn take_state(path: &Path) -> Result<File, StartFault> {
+fn take_state(path: &Path) -> Result<State, StartFault> {
     let unusable = |why| StartFault::State { path: path.to_owned(), why };
     std::fs::create_dir_all(path).map_err(unusable)?;
     let lock = File::create(path.join("lock")).map_err(unusable)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(State(lock)),
         Err(TryLockError::WouldBlock) => Err(StartFault::StateTaken(path.to_owned())),
         Err(TryLockError::Error(why)) => Err(unusable(why)),
     }
@@ -339,5 +359,21 @@ async fn tick(gate: Arc<Gate>, certificates: Option<Arc<Certificates>>, stop: Ca
             }
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{StartFault, take_state};
+
+    #[test]
+    fn the_state_directory_is_free_once_it_is_let_go_whoever_has_a_copy_of_its_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = take_state(dir.path()).unwrap();
+        assert!(matches!(take_state(dir.path()), Err(StartFault::StateTaken(_))));
+        let copy = state.0.try_clone().unwrap();
+        drop(state);
+        assert!(take_state(dir.path()).is_ok());
+        drop(copy);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Made by `edge::exchange`; consumed by `identity`.
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, header};
 
 use crate::clock::Clock;
 use crate::docket::Docket;
@@ -79,6 +79,12 @@ impl Arrival {
     #[must_use]
     pub const fn headers(&self) -> &HeaderMap {
         &self.headers
+    }
+
+    /// The body that is read next is plain: its coding was undone, so the head does not name it any longer. A head
+    /// that still names one is refused by what reads the body.
+    pub fn made_plain(&mut self) {
+        self.headers.remove(header::CONTENT_ENCODING);
     }
 
     /// The governed endpoint, or `None` where there is none.

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use crate::arrival::Arrival;
 use crate::breaker::{Breakers, Passage};
 use crate::call::Call;
+use crate::call::coding::Coding;
 use crate::clock::SharedClock;
 use crate::docket::{CheckVerdict, Docket, Refuses, Stopped};
 use crate::governance::{self, Places, Registry, Snapshot};
@@ -110,6 +111,9 @@ impl Pipeline {
         let Admitted { caller, snapshot, .. } = admitted;
         let mut docket = caller.into_docket();
         place(&mut docket, &snapshot);
+        if let Intake::Coded(flaw) = why {
+            docket.fault = Some(flaw.to_string());
+        }
         docket.checks.request = if why == Intake::NoRoom { CheckVerdict::Error } else { CheckVerdict::Block };
         self.stages.charged(Stopped::new(docket, why.into()))
     }
@@ -159,6 +163,17 @@ impl Admitted {
     #[must_use]
     pub const fn operation(&self) -> Option<Operation> {
         self.caller.docket().operation
+    }
+
+    /// The coding of its body, where the gate undoes it.
+    #[must_use]
+    pub fn coding(&self) -> Option<Coding> {
+        Coding::of_request(self.caller.arrival().headers())
+    }
+
+    /// Says that the body's coding was undone.
+    pub fn made_plain(&mut self) {
+        self.caller.made_plain();
     }
 
     /// The case file.

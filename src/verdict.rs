@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::breaker::Resting;
 use crate::call::Unreadable;
+use crate::call::coding::Flaw;
 use crate::docket::Refuses;
 use crate::governance::Denial;
 use crate::identity::Unauthenticated;
@@ -37,6 +38,9 @@ pub enum Refusal {
     /// `breaker` rests the upstream.
     #[error(transparent)]
     Breaker(#[from] Resting),
+    /// The gate met a defect of its own.
+    #[error("a defect of the gate")]
+    Defect,
 }
 
 /// Why the bytes of a request were not taken in.
@@ -54,9 +58,15 @@ pub enum Intake {
     /// The body broke off or its framing is bad.
     #[error("body broke off")]
     Broken,
+    /// The body's coding has no one reading.
+    #[error(transparent)]
+    Coded(Flaw),
     /// The process-wide budget for bodies in flight is used up.
     #[error("no room for another body")]
     NoRoom,
+    /// The head asks for another protocol.
+    #[error("the head asks for another protocol")]
+    Upgrade,
     /// The head has something HTTP does not allow or that names a place.
     #[error("head not well-formed")]
     BadHead,
@@ -68,7 +78,8 @@ impl Refuses for Intake {
             Self::BodyTooLarge => Reason::BodyTooLarge,
             Self::HeadersTooLarge => Reason::HeadersTooLarge,
             Self::TimedOut => Reason::RequestTimeout,
-            Self::Broken | Self::BadHead => Reason::MalformedRequest,
+            Self::Broken | Self::BadHead | Self::Coded(_) => Reason::MalformedRequest,
+            Self::Upgrade => Reason::UnsupportedOperation,
             Self::NoRoom => Reason::Overloaded,
         }
     }
@@ -84,6 +95,7 @@ impl Refuses for Refusal {
             Self::Quota(why) => why.reason(),
             Self::Risk(why) => why.reason(),
             Self::Breaker(why) => why.reason(),
+            Self::Defect => Reason::Internal,
         }
     }
 }
@@ -96,7 +108,12 @@ impl Refusal {
             Self::Quota(why) => Some(why.retry_after()),
             Self::Breaker(why) => Some(why.retry_after()),
             Self::Intake(Intake::NoRoom) => Some(Duration::from_secs(1)),
-            Self::Identity(_) | Self::Intake(_) | Self::Call(_) | Self::Governance(_) | Self::Risk(_) => None,
+            Self::Identity(_)
+            | Self::Intake(_)
+            | Self::Call(_)
+            | Self::Governance(_)
+            | Self::Risk(_)
+            | Self::Defect => None,
         }
     }
 }

@@ -389,7 +389,7 @@ classes! {
     a_model_that_is_not_one_string_is_refused: "json-shape"
     a_label_never_switches_the_gate_off: "content-type"
     forms_are_read_in_one_way_or_refused: "multipart"
-    coded_bodies_are_refused_while_none_is_decoded: "content-encoding"
+    coded_bodies_are_judged_plain_or_refused: "content-encoding"
     a_model_in_the_url_does_not_pass_beside_the_body: "url-model"
     only_the_exact_method_and_path_have_a_route: "path"
     what_has_no_rule_is_refused: "ungoverned-route"

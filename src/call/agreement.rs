@@ -102,7 +102,7 @@ fn token(text: &str, escapes: &[bool]) -> String {
     for (i, c) in text.chars().enumerate() {
         if escapes.get(i % escapes.len().max(1)).copied().unwrap_or(false) || c < ' ' || c == '"' || c == '\\' {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                write!(out, "\\u{unit:04x}").expect("memory");
+                write!(out, "\\u{unit:04x}").unwrap();
             }
         } else {
             out.push(c);

@@ -8,6 +8,7 @@
 mod agreement;
 mod answer;
 mod batch;
+pub mod coding;
 mod content;
 mod fold;
 mod form;

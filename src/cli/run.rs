@@ -25,6 +25,11 @@ pub(super) fn run(file: &Path) -> End {
         Ok(runtime) => runtime,
         Err(fault) => return unusable(&fault),
     };
+    // What a panic says may quote content; where it happened does not.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "a defect of the gate");
+    }));
     let end = runtime.block_on(serve(config, digest));
     drop(runtime);
     end

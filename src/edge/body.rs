@@ -52,8 +52,13 @@ impl Budget {
 }
 
 impl Share {
+    /// Bytes it counts.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Makes the share at least `bytes` large.
-    fn grow_to(&mut self, bytes: u64) -> Result<(), Intake> {
+    pub(super) fn grow_to(&mut self, bytes: u64) -> Result<(), Intake> {
         let more = bytes.saturating_sub(self.bytes);
         if more == 0 {
             return Ok(());

@@ -4,6 +4,7 @@
 //! before the act, the forwarding, and that a call outlives its client.
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,18 +17,21 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::body::{self, Bounds, Budget, Share};
+use super::mishap::{self, Witness};
 use super::outlive::{Outlive, Presence, Shelter};
 use super::relay::{Begun, Relay};
 use super::reply::Fields;
+use super::uncoded::Uncoded;
 use super::upstream::{Answered, NoAnswer, Upstreams};
-use super::{headers, own, reply};
+use super::{decode, headers, own, reply};
 use crate::arrival::Arrival;
 use crate::audit::{Audit, Decision, End, GovernanceAct, Outcome, Sealed, Unsealed};
 use crate::breaker::{Health, Passage};
+use crate::call::coding::Coding;
 use crate::call::{Framing, Seen, Watch};
 use crate::config::bootstrap::Intake as IntakeBounds;
 use crate::docket::{CheckVerdict, Docket, Refuses, Stopped};
-use crate::pipeline::{Answer, Pipeline, Verdict};
+use crate::pipeline::{Admitted, Answer, Pipeline, Verdict};
 use crate::reason::Reason;
 use crate::telemetry::Metrics;
 use crate::verdict::{Intake, Refusal};
@@ -111,14 +115,35 @@ impl Gate {
         }
         let presence = Presence::default();
         let shelter = self.shelter.clone();
-        Outlive::new(shelter, presence.clone(), self.exchange(request, peer, presence)).await
+        Outlive::new(shelter, presence.clone(), self.unfailing(request, peer, presence)).await
     }
 
-    async fn exchange(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>, presence: Presence) -> Reply {
+    /// The exchange, or what is said when it meets a defect.
+    async fn unfailing(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>, presence: Presence) -> Reply {
+        let around = Around { presence, witness: Witness::default() };
+        // What the exchange held is dropped before anything else is said.
+        let reply = {
+            let exchange = pin!(self.exchange(request, peer, &around));
+            mishap::caught(exchange).await
+        };
+        if let Some(reply) = reply {
+            return reply;
+        }
+        let mut reply = match around.witness.take() {
+            Some((docket, true)) => refusal(&docket, Reason::Internal),
+            Some((docket, false)) => self.refuse(Stopped::new(docket, Refusal::Defect), &Around::default()).await,
+            None => own::json(reply::status(Reason::Internal), Bytes::new()),
+        };
+        // Nobody knows how much of the body was read.
+        reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        reply
+    }
+
+    async fn exchange(&self, request: Request<Incoming>, peer: Option<IpAddr>, around: &Around) -> Reply {
         let (head, mut body) = request.into_parts();
         let waits = head.headers.contains_key(header::EXPECT);
         let version = head.version;
-        let mut reply = self.judged(head, &mut body, peer, &presence).await;
+        let mut reply = self.judged(head, &mut body, peer, around).await;
         // A body that was refused unread would stand before the next request of its connection.
         let is_over = body.is_end_stream() || (!waits && body::leave(&mut body).await);
         if !is_over && version < Version::HTTP_2 {
@@ -132,21 +157,25 @@ impl Gate {
         head: http::request::Parts,
         body: &mut Incoming,
         peer: Option<IpAddr>,
-        presence: &Presence,
+        around: &Around,
     ) -> Reply {
+        let asks_for_upgrade = headers::asks_for_upgrade(&head.headers);
         let well_formed = head_is_well_formed(&head);
         let clock = &*self.pipeline.clock;
         let mut arrival = Arrival::receive(head.method, head.uri.path(), head.uri.query(), head.headers, clock);
         arrival.docket_mut().peer = peer;
-        if !well_formed {
+        around.witness.note(arrival.docket());
+        if !well_formed || asks_for_upgrade {
             let mut docket = arrival.into_docket();
             docket.checks.request = CheckVerdict::Block;
-            return self.refuse(Stopped::new(docket, Intake::BadHead.into())).await;
+            let why = if well_formed { Intake::Upgrade } else { Intake::BadHead };
+            return self.refuse(Stopped::new(docket, why.into()), around).await;
         }
         let mut admitted = match self.pipeline.admit(arrival) {
             Ok(admitted) => admitted,
-            Err(stopped) => return self.refuse(stopped).await,
+            Err(stopped) => return self.refuse(stopped, around).await,
         };
+        around.witness.note(admitted.docket_mut());
         let mut share = self.budget.share();
         // A path that no route claims is refused without its body.
         let taken = if admitted.operation().is_some() {
@@ -158,26 +187,38 @@ impl Gate {
         let verdict = match taken {
             Ok(bytes) => {
                 admitted.docket_mut().bytes_in = bytes.len() as u64;
-                self.pipeline.judge(admitted, bytes)
+                match self.plain(&mut admitted, bytes, &mut share).await {
+                    Ok(bytes) => self.pipeline.judge(admitted, bytes),
+                    Err(why) => Verdict::Refuse(self.pipeline.refuse_intake(admitted, why)),
+                }
             }
             Err(why) => Verdict::Refuse(self.pipeline.refuse_intake(admitted, why)),
         };
         match verdict {
-            Verdict::Forward(passage) => self.forward(passage, share, presence).await,
-            Verdict::Answer(answer) => self.say(answer).await,
-            Verdict::Refuse(stopped) => self.refuse(stopped).await,
+            Verdict::Forward(passage) => self.forward(passage, share, around).await,
+            Verdict::Answer(answer) => self.say(answer, around).await,
+            Verdict::Refuse(stopped) => self.refuse(stopped, around).await,
         }
     }
 
+    /// The body without the coding that the head names, where it is one that the gate undoes.
+    async fn plain(&self, admitted: &mut Admitted, received: Bytes, share: &mut Share) -> Result<Bytes, Intake> {
+        let Some(coding) = admitted.coding().filter(|_| !received.is_empty()) else { return Ok(received) };
+        let plain = decode::undo(coding, &received, self.bounds.body_limit_bytes, &self.budget, share).await?;
+        admitted.made_plain();
+        Ok(plain)
+    }
+
     /// Seals the call, then sends it, then passes the answer on.
-    async fn forward(&self, passage: Passage, share: Share, presence: &Presence) -> Reply {
+    async fn forward(&self, passage: Passage, share: Share, around: &Around) -> Reply {
         let standing = passage.docket().tenant.as_ref().and_then(|tenant| self.pipeline.stages.quota.standing(tenant));
         let sealed = match self.audit.seal(passage).await {
             Ok(sealed) => Box::new(sealed),
             Err(unsealed) => return self.unsealed(unsealed),
         };
+        around.witness.recorded();
         self.metrics.decided(sealed.docket(), "allow", None);
-        let Some(answer) = presence.bound(self.upstreams.send(&sealed)).await else {
+        let Some(answer) = around.presence.bound(self.upstreams.send(&sealed)).await else {
             let health = Health::Unknown;
             let _settled = sealed.finish(Outcome {
                 end: End::Cancelled,
@@ -194,12 +235,19 @@ impl Gate {
         };
         let Answered { response, sent, timeouts } = answer;
         let (head, upstream) = response.into_parts();
+        let Ok(coding) = Coding::of_answer(&head.headers) else { return self.no_answer(sealed, NoAnswer::Failed) };
+        let upstream = Uncoded::new(upstream, coding, self.budget.share());
         let call = sealed.permit().call();
         let framing = framing(&head.headers).to_call(call.route().dialect, call.stream());
-        let ends_by_closing = head.version < Version::HTTP_2 && headers::ends_by_closing(&head.headers);
+        // A coding has an end of its own.
+        let ends_by_closing =
+            coding.is_none() && head.version < Version::HTTP_2 && headers::ends_by_closing(&head.headers);
         let mut watch = Watch::new(call.route().dialect, call.operation(), framing);
         watch.see_head(&head.headers);
         let mut shown = headers::for_client(head.headers);
+        if coding.is_some() {
+            shown.remove(header::CONTENT_LENGTH);
+        }
         let mut fields = Fields::of(&mut shown);
         fields.sign(sealed.docket(), "allow", None);
         fields.address(sealed.address());
@@ -243,12 +291,13 @@ impl Gate {
     }
 
     /// Records a refusal, then says it.
-    async fn refuse(&self, stopped: Stopped<Refusal>) -> Reply {
+    async fn refuse(&self, stopped: Stopped<Refusal>, around: &Around) -> Reply {
         let (reason, retry) = (stopped.why.reason(), stopped.why.retry_after());
         let status = reply::status(reason).as_u16();
         let decision = Decision::of(reason).as_str();
         match self.audit.refuse(stopped, status).await {
             Ok(recorded) => {
+                around.witness.recorded();
                 let address = recorded.address().cloned();
                 let docket = recorded.into_docket();
                 self.metrics.decided(&docket, decision, Some(reason));
@@ -271,12 +320,13 @@ impl Gate {
     }
 
     /// Records an answer of the gate's own, then gives it.
-    async fn say(&self, answer: Answer) -> Reply {
+    async fn say(&self, answer: Answer, around: &Around) -> Reply {
         let Answer { docket, asked } = answer;
         let refused = own::refusal_of(&asked);
         let decision = refused.map_or(Decision::Allow, Decision::of);
         match self.audit.answered(docket, own::action_of(&asked), decision, refused, 200).await {
             Ok(recorded) => {
+                around.witness.recorded();
                 let address = recorded.address().cloned();
                 let docket = recorded.into_docket();
                 let decision = decision.as_str();
@@ -307,6 +357,13 @@ impl Gate {
     }
 }
 
+/// What stands around an exchange: whether its client is there, and what is known should it fail.
+#[derive(Debug, Default)]
+struct Around {
+    presence: Presence,
+    witness: Witness,
+}
+
 /// A refusal in the caller's dialect, signed.
 fn refusal(docket: &Docket, reason: Reason) -> Reply {
     let mut response = own::json(reply::status(reason), reply::refusal_body(docket, reason));
@@ -324,7 +381,8 @@ fn framing(headers: &HeaderMap) -> Framing {
 }
 
 /// Whether the head says in one way where the request goes and how long it is: one plain `Host` that agrees with the
-/// target's own authority (RFC 9112 section 3.2), and one length or `chunked` alone (section 6.3).
+/// target's own authority (RFC 9112 section 3.2), and one length or `chunked` alone (section 6.3). What it expects is
+/// nothing that the gate does not do.
 fn head_is_well_formed(head: &http::request::Parts) -> bool {
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
@@ -341,7 +399,7 @@ fn head_is_well_formed(head: &http::request::Parts) -> bool {
         (Some(target), None) => is_plain_authority(target.as_str()),
         (None, _) => true,
     };
-    host_is_good && agrees && headers::length_is_plain(&head.headers)
+    host_is_good && agrees && headers::length_is_plain(&head.headers) && headers::expectation_is_plain(&head.headers)
 }
 
 /// Whether this is a host, and perhaps a port, and nothing else.

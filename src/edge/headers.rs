@@ -30,8 +30,10 @@ static BEDROCK_REQUEST: [HeaderName; 6] = [
 const LONGEST_WORD: usize = 2048;
 
 /// Fields of a response that belong to the hop or to the upstream's own account, not to the caller.
-static RESPONSE_DROPPED: [HeaderName; 15] = [
+static RESPONSE_DROPPED: [HeaderName; 16] = [
     header::CONNECTION,
+    // Undone here.
+    header::CONTENT_ENCODING,
     HeaderName::from_static("keep-alive"),
     header::PROXY_AUTHENTICATE,
     HeaderName::from_static("proxy-connection"),
@@ -60,6 +62,22 @@ pub(super) fn length_is_plain(head: &HeaderMap) -> bool {
     match (codings.next(), codings.next()) {
         (None, _) => lengths <= 1,
         (Some(coding), None) => lengths == 0 && coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// Whether the head asks for another protocol on its connection: it names one, and `Connection` says so, without which
+/// the field is to be ignored (RFC 9110 section 7.8).
+pub(super) fn asks_for_upgrade(head: &HeaderMap) -> bool {
+    head.contains_key(header::UPGRADE) && is_nominated(head, &header::UPGRADE)
+}
+
+/// Whether the head expects nothing, or what every server can do (RFC 9110 section 10.1.1).
+pub(super) fn expectation_is_plain(head: &HeaderMap) -> bool {
+    let mut lines = head.get_all(header::EXPECT).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => true,
+        (Some(line), None) => line.as_bytes().eq_ignore_ascii_case(b"100-continue"),
         (Some(_), Some(_)) => false,
     }
 }

@@ -17,7 +17,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::IntGauge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -31,6 +31,7 @@ use super::alarm::Heads;
 use super::exchange::Gate;
 use super::patience::Patient;
 use super::preface::{self, Protocol};
+use super::stall::{Stall, Streams};
 use super::tls::Certificates;
 use crate::config::bootstrap::Address;
 
@@ -265,35 +266,55 @@ impl Connection {
             async move {
                 let reply = gate.answer(request, peer).await;
                 drop(owed);
+                if let Some(stall) = Stall::here() {
+                    stall.given();
+                }
                 Ok::<_, Infallible>(reply)
             }
         });
         match protocol {
             Protocol::Http1 => {
+                let stall = Stall::new(None);
                 let connection = self.http1().serve_connection(TokioIo::new(stream), service);
                 let mut connection = pin!(connection);
-                tokio::select! {
-                    biased;
-                    _ended = &mut connection => return,
-                    () = self.stopped() => connection.as_mut().graceful_shutdown(),
-                    () = self.no_first_request() => return,
-                }
-                tokio::select! { _ended = connection => {}, () = self.drain.cut.cancelled() => {} }
+                let work = async {
+                    tokio::select! {
+                        biased;
+                        _ended = &mut connection => return,
+                        () = self.stopped() => connection.as_mut().graceful_shutdown(),
+                        () = self.no_first_request() => return,
+                        () = stall.overdue() => return,
+                    }
+                    tokio::select! {
+                        biased;
+                        _ended = &mut connection => {}
+                        () = self.drain.cut.cancelled() => {}
+                        () = stall.overdue() => {}
+                    }
+                };
+                stall.around(work).await;
             }
             Protocol::Http2 => {
-                let connection = self.http2().serve_connection(TokioIo::new(stream), service);
+                let streams = Streams::new(self.gate.bounds.idle_timeout);
+                let census = streams.census();
+                let connection = self.http2(streams).serve_connection(TokioIo::new(stream), service);
                 let mut connection = pin!(connection);
-                tokio::select! {
+                let is_idle = tokio::select! {
                     biased;
                     _ended = &mut connection => return,
-                    () = self.stopped() => {}
+                    () = self.stopped() => false,
                     () = self.no_first_request() => return,
-                    () = self.idle() => {}
-                }
+                    () = self.idle() => true,
+                };
                 connection.as_mut().graceful_shutdown();
                 let cut = async {
-                    self.drain.stop.cancelled().await;
-                    self.drain.cut.cancelled().await;
+                    if is_idle {
+                        // Answers under way go on; what is left behind them is a rest that the client does not take.
+                        census.none_for(self.gate.bounds.idle_timeout).await;
+                    } else {
+                        self.drain.stop.cancelled().await;
+                        self.drain.cut.cancelled().await;
+                    }
                 };
                 tokio::select! { _ended = connection => {}, () = cut => {} }
             }
@@ -311,9 +332,9 @@ impl Connection {
         builder
     }
 
-    fn http2(&self) -> http2::Builder<TokioExecutor> {
+    fn http2(&self, streams: Streams) -> http2::Builder<Streams> {
         let bounds = &self.gate.bounds;
-        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let mut builder = http2::Builder::new(streams);
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)

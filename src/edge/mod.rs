@@ -5,9 +5,11 @@
 mod admin;
 mod alarm;
 mod body;
+mod decode;
 mod exchange;
 mod headers;
 mod listener;
+mod mishap;
 mod outlive;
 mod own;
 mod patience;
@@ -15,8 +17,11 @@ mod preface;
 mod relay;
 pub mod reply;
 mod sigv4;
+mod stall;
 mod tls;
+mod uncoded;
 mod upstream;
+mod whole;
 mod words;
 
 pub use admin::{Admin, serve_admin};

@@ -11,6 +11,7 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,7 +21,10 @@ use tokio::time::Instant;
 
 use super::body::Share;
 use super::reply;
+use super::stall::Stall;
+use super::uncoded::Uncoded;
 use super::upstream::Flow;
+use super::whole::Balance;
 use crate::audit::{End, Outcome, Sealed};
 use crate::breaker::Health;
 use crate::call::{Framing, Watch};
@@ -37,7 +41,9 @@ const MOST_HELD: usize = 1 << 20;
 /// An upstream's answer on its way to the client.
 #[derive(Debug)]
 pub(super) struct Relay {
-    upstream: Flow,
+    upstream: Uncoded<Flow>,
+    /// Watches from outside whether the client takes what it is given.
+    stall: Option<Arc<Stall>>,
     /// Present until the call is settled.
     open: Option<Box<Open>>,
     gathered: Gathered,
@@ -50,6 +56,7 @@ pub(super) struct Relay {
     /// What is left of a body of known length.
     left: Option<u64>,
     framing: Framing,
+    waits_for: Side,
     /// A break that is told with the next poll, once hyper had its turn to write what went before.
     broken: Option<Cut>,
     done: bool,
@@ -99,14 +106,22 @@ impl Gathered {
     }
 }
 
+/// Who is to act: the client was given something and has not asked since, or it waits for the upstream. Only then does
+/// the upstream's idle time run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Client,
+    Upstream,
+}
+
 /// What an unsettled call still holds.
 #[derive(Debug)]
 struct Open {
     sealed: Box<Sealed>,
     watch: Watch,
     status: u16,
-    /// Whether only the connection's close says that the body is over, as it also would when the upstream died.
-    ends_by_closing: bool,
+    /// Present where only the connection's close says that the body is over, as it also would when the upstream died.
+    by_closing: Option<Balance>,
     first_byte_after: Option<Duration>,
     idle: Duration,
     /// When the upstream last gave something; `None` while nobody waits for more.
@@ -132,21 +147,26 @@ pub(super) struct Begun {
 }
 
 impl Relay {
-    pub(super) fn new(upstream: Flow, begun: Begun) -> Self {
+    pub(super) fn new(upstream: Uncoded<Flow>, begun: Begun) -> Self {
         let left = upstream.size_hint().exact();
         let open = Open {
             sealed: begun.sealed,
             watch: begun.watch,
             status: begun.status,
-            ends_by_closing: begun.ends_by_closing,
+            by_closing: begun.ends_by_closing.then(Balance::default),
             first_byte_after: Some(begun.first_byte_after),
             idle: begun.timeouts.idle,
             waits_since: None,
             ends_at: begun.ends_at,
             _share: begun.share,
         };
+        let stall = Stall::here();
+        if let Some(stall) = &stall {
+            stall.begin(begun.ends_at);
+        }
         let mut relay = Self {
             upstream,
+            stall,
             open: Some(Box::new(open)),
             gathered: Gathered::default(),
             ready: 0,
@@ -154,6 +174,7 @@ impl Relay {
             fresh: false,
             left,
             framing: begun.framing,
+            waits_for: Side::Client,
             broken: None,
             done: false,
         };
@@ -185,7 +206,14 @@ impl Relay {
                     let Ok(data) = frame.into_data() else { continue };
                     if let Some(open) = &mut self.open {
                         open.waits_since = None;
+                        // An upstream that is never waited for meets its end here.
+                        if self.gathered.len() >= GATHER && open.ends_at <= Instant::now() {
+                            return Poll::Ready(Some(Err(Cut::TimedOut)));
+                        }
                         open.watch.feed(&data);
+                        if let Some(balance) = open.by_closing.as_mut().filter(|_| !self.framing.is_stream()) {
+                            balance.feed(&data);
+                        }
                     }
                     return Poll::Ready(Some(Ok(data)));
                 }
@@ -230,13 +258,18 @@ impl Relay {
         self.open.as_ref().map_or(0, |open| open.watch.unfinished())
     }
 
-    /// The upstream came to its end. A stream that ends by closing is over only with its dialect's last event.
+    /// Whether the upstream's end is none: what ends by closing is over only with its dialect's last event or its
+    /// document's last bracket.
+    fn is_unfinished(&self) -> bool {
+        let unfinished = |open: &Open| match open.by_closing {
+            None => false,
+            Some(_) if self.framing.is_stream() => !open.watch.seen(true).finished,
+            Some(balance) => !balance.is_whole(),
+        };
+        self.open.as_deref().is_some_and(unfinished) || self.unfinished() > 0
+    }
+
     fn finish(&mut self) -> Option<Result<Frame<Bytes>, Cut>> {
-        let unfinished =
-            |open: &Open| self.framing.is_stream() && open.ends_by_closing && !open.watch.seen(true).finished;
-        if self.open.as_deref().is_some_and(unfinished) || self.unfinished() > 0 {
-            return self.cut(Cut::Broken);
-        }
         self.done = true;
         self.settle(End::Complete, true);
         self.release_all()
@@ -244,13 +277,20 @@ impl Relay {
 
     fn release(&mut self) -> Option<Result<Frame<Bytes>, Cut>> {
         self.turns = 0;
-        let ready = std::mem::take(&mut self.ready);
-        (ready > 0).then(|| Ok(Frame::data(self.gathered.take(ready))))
+        let most = if self.in_pieces() { GATHER } else { usize::MAX };
+        let count = self.ready.min(most);
+        self.ready -= count;
+        (count > 0).then(|| Ok(Frame::data(self.gathered.take(count))))
     }
 
     fn release_all(&mut self) -> Option<Result<Frame<Bytes>, Cut>> {
         self.ready = self.gathered.len();
         self.release()
+    }
+
+    /// Whether what the client is given at once is bounded.
+    fn in_pieces(&self) -> bool {
+        self.stall.as_ref().is_some_and(|stall| !stall.takes_large_pieces())
     }
 
     /// Whether bytes may leave before the body's end is seen.
@@ -284,7 +324,38 @@ impl Body for Relay {
     type Error = Cut;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let this = &mut *self;
+        if self.waits_for == Side::Client {
+            self.waits_for = Side::Upstream;
+            if let Some(stall) = &self.stall {
+                stall.asked();
+            }
+            if let Some(open) = &mut self.open {
+                open.waits_since = None;
+            }
+        }
+        let next = self.poll_next(cx);
+        if next.is_ready() {
+            self.waits_for = Side::Client;
+            if let Some(stall) = &self.stall {
+                stall.given();
+            }
+        }
+        next
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.done && self.gathered.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let waiting = self.gathered.len() as u64;
+        self.left.map_or_else(SizeHint::default, |left| SizeHint::with_exact(left + waiting))
+    }
+}
+
+impl Relay {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = self;
         if let Some(cut) = this.broken.take() {
             this.done = true;
             return Poll::Ready(Some(Err(cut)));
@@ -292,11 +363,18 @@ impl Body for Relay {
         if this.done {
             return Poll::Ready(this.release_all());
         }
+        if this.in_pieces() && this.ready >= GATHER {
+            return Poll::Ready(this.release());
+        }
         loop {
             if this.open.as_ref().is_some_and(|open| open.watch.is_broken()) {
                 return Poll::Ready(this.cut(Cut::Broken));
             }
-            match this.poll_upstream(cx) {
+            let polled = match this.poll_upstream(cx) {
+                Poll::Ready(None) if this.is_unfinished() => Poll::Ready(Some(Err(Cut::Broken))),
+                polled @ (Poll::Ready(_) | Poll::Pending) => polled,
+            };
+            match polled {
                 Poll::Ready(Some(Ok(data))) => {
                     let before = if this.ready >= GATHER { this.release() } else { None };
                     let last = this.left.as_mut().is_some_and(|left| {
@@ -310,7 +388,9 @@ impl Body for Relay {
                         return Poll::Ready(before);
                     }
                     if last {
-                        return Poll::Ready(this.finish());
+                        // Half a message at the end of a known length is no end.
+                        let is_cut = this.unfinished() > 0;
+                        return Poll::Ready(if is_cut { this.cut(Cut::Broken) } else { this.finish() });
                     }
                 }
                 Poll::Ready(Some(Err(cut))) if this.framing.has_error_event() => return Poll::Ready(this.cut(cut)),
@@ -340,19 +420,13 @@ impl Body for Relay {
             }
         }
     }
-
-    fn is_end_stream(&self) -> bool {
-        self.done && self.gathered.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let waiting = self.gathered.len() as u64;
-        self.left.map_or_else(SizeHint::default, |left| SizeHint::with_exact(left + waiting))
-    }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
+        if let Some(stall) = &self.stall {
+            stall.end();
+        }
         // The client left before the end. Its part is settled by what went by.
         self.settle(End::Cancelled, false);
     }

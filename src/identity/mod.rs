@@ -77,6 +77,11 @@ impl Caller {
         &self.arrival
     }
 
+    /// Says that the body's coding was undone, see [`Arrival::made_plain`].
+    pub fn made_plain(&mut self) {
+        self.arrival.made_plain();
+    }
+
     /// Whose policy governs.
     #[must_use]
     pub const fn tenant(&self) -> &TenantId {

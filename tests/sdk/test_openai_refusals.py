@@ -167,10 +167,12 @@ def test_a_body_that_is_not_labelled_json_is_refused(acme: openai.OpenAI, upstre
     assert (error.status_code, code_of(error)) == (415, "unsupported_encoding")
 
 
-def test_a_compressed_body_is_refused(acme: openai.OpenAI, upstream: Upstream) -> None:
+def test_a_body_in_a_coding_that_nobody_reads_is_refused(acme: openai.OpenAI, upstream: Upstream) -> None:
     packed = gzip.compress(b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"x"}]}')
-    error = refused(acme, raw("/chat/completions", packed, content_encoding="gzip"), openai.APIStatusError, upstream)
+    error = refused(acme, raw("/chat/completions", packed, content_encoding="br"), openai.APIStatusError, upstream)
     assert (error.status_code, code_of(error)) == (415, "unsupported_encoding")
+    error = refused(acme, raw("/chat/completions", packed[:-1], content_encoding="gzip"), openai.BadRequestError, upstream)
+    assert code_of(error) == "malformed_request"
 
 
 def test_no_key_is_an_authentication_error(acme: openai.OpenAI, upstream: Upstream) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import anthropic
@@ -46,6 +47,14 @@ def test_the_body_arrives_byte_for_byte(gate: Gate, upstream: Upstream, case: st
     assert post(gate, LEGITIMATE[case]).status_code == 200
     heard = upstream.only_heard()
     assert heard.body == LEGITIMATE[case]
+    assert heard.header("content-length") == str(len(heard.body))
+
+
+@pytest.mark.parametrize("case", LEGITIMATE)
+def test_a_body_in_gzip_arrives_plain(gate: Gate, upstream: Upstream, case: str) -> None:
+    assert post(gate, gzip.compress(LEGITIMATE[case]), content_encoding="gzip").status_code == 200
+    heard = upstream.only_heard()
+    assert heard.body == LEGITIMATE[case] and heard.header("content-encoding") is None
     assert heard.header("content-length") == str(len(heard.body))
 
 
