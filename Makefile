@@ -13,6 +13,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # How long `make soak` loads the gate, per scenario; at most 600.
 SOAK_SECONDS ?= 60
+# How long `make fuzz` feeds each target, in seconds; at most 3600.
+FUZZ_SECONDS ?= 60
 # Extra arguments of `make demo` and `make bench`, as in `make demo ARGS=--serve`.
 ARGS ?=
 
@@ -137,6 +139,19 @@ soak: ## Load the gate for SOAK_SECONDS a scenario; fail on a lost call or on me
 	$(call header,soak)
 	python3 benches/gateway/run.py --targets portcullis --scenarios closed-1k,closed-128k,stream-200 \
 		--rounds 1 --seconds $(SOAK_SECONDS) --most-rss-mib 256 $(ARGS)
+
+# The fuzzer's instrumentation is a flag of the compiler's that stable toolchains take with RUSTC_BOOTSTRAP only. What it
+# learns goes to target/; the seeds in fuzz/corpus stay as they are.
+.PHONY: fuzz
+fuzz: packages ## Fuzz every reader for FUZZ_SECONDS each; fail on a finding.
+	$(call header,fuzz)
+	command -v cargo-fuzz > /dev/null || $(CARGO) install cargo-fuzz --locked
+	command -v c++ > /dev/null || { $(apt) update --quiet; $(apt) install --yes --quiet --no-install-recommends g++; }
+	for target in $$(RUSTC_BOOTSTRAP=1 $(CARGO) fuzz list); do \
+		mkdir -p target/fuzz-corpus/$$target; \
+		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target target/fuzz-corpus/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -print_final_stats=1; \
+	done
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed here.

@@ -1,4 +1,4 @@
-//! Bodies of OpenAi's API.
+//! Bodies of OpenAI's API.
 #![no_main]
 
 use portcullis::speech::Dialect;

@@ -59,25 +59,40 @@ fn keyring() -> Keyring {
     keyring
 }
 
-/// Reads `data` as the body of each route of the dialect, the first byte choosing one, and checks what is accepted: another
+/// Reads `data` as the body of a route of the dialect, the first byte choosing which, and checks what is accepted: another
 /// parser reads the same document, finds the same model, and the bytes that would be sent are those that were read.
 pub fn judge_json(dialect: Dialect, data: &[u8]) {
-    let routes = routes(dialect);
+    let routes: Vec<_> = routes(dialect).into_iter().filter(|route| !route.payload.is_form()).collect();
     let Some((first, body)) = data.split_first() else { return };
     let Some(route) = routes.get(usize::from(*first) % routes.len().max(1)) else { return };
     let Some(call) = read(route, "application/json", body) else { return };
     let value: Value = serde_json::from_slice(body).expect("what the gate accepts is JSON to others");
     if let Some(model) = value.get("model").and_then(Value::as_str) {
-        assert_eq!(model.strip_prefix("models/").unwrap_or(model), call.model().as_str());
+        assert!(model.ends_with(call.model().as_str()), "the model that others read");
     }
-    assert_eq!(call.body_for(call.model().as_str()), body, "the bytes as judged");
-    let pinned = call.body_for("another-model");
-    let pinned: Value = serde_json::from_slice(&pinned).expect("a pinned body is JSON");
-    if value.get("model").is_some_and(Value::is_string) {
-        assert_eq!(pinned["model"], "another-model");
+    let own: Vec<String> = call.items().map(|item| item.model().as_str().to_owned()).collect();
+    let same = call.body_as(own.iter().map(String::as_str)).expect("its own names fit");
+    assert_eq!(same, body, "the bytes as judged");
+    if let Some(pinned) = call.body_as(own.iter().map(|_| "another-model")) {
+        let pinned: Value = serde_json::from_slice(&pinned).expect("a pinned body is JSON");
+        if let Some(model) = pinned.get("model").and_then(Value::as_str) {
+            assert!(model.ends_with("another-model"), "the pin stands where the model stood");
+        }
     }
     let texts: usize = call.texts().map(|(_, text)| text.len()).sum();
     assert!(texts <= body.len(), "text is part of the body");
+}
+
+/// Reads `data` as a form with the boundary `x` at a route that takes forms, the first byte choosing which.
+pub fn judge_form(data: &[u8]) {
+    let routes: Vec<_> = routes(Dialect::OpenAi).into_iter().filter(|route| route.payload.is_form()).collect();
+    let Some((first, body)) = data.split_first() else { return };
+    let Some(route) = routes.get(usize::from(*first) % routes.len().max(1)) else { return };
+    let Some(call) = read(route, "multipart/form-data; boundary=x", body) else { return };
+    assert!(body.starts_with(b"--x\r\n"), "a form begins with its boundary");
+    let own: Vec<String> = call.items().map(|item| item.model().as_str().to_owned()).collect();
+    let same = call.body_as(own.iter().map(String::as_str)).expect("its own names fit");
+    assert_eq!(same, body, "the bytes as judged");
 }
 
 /// Any chunking of an answer gives the same figures, and no answer panics.
