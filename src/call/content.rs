@@ -218,7 +218,11 @@ impl Walk<'_> {
         // Only text is what a system message says; its name, its cache mark and the like are beside it.
         let beside = if source == Source::System { Source::User } else { source };
         let key = name.text();
-        match sense(&key) {
+        let sense_of_key = sense(&key);
+        if source == Source::System && says_more(sense_of_key, &key) {
+            self.texts.mix_system();
+        }
+        match sense_of_key {
             Sense::Label => {
                 Self::settings(value)?;
                 self.label(beside, value);
@@ -365,10 +369,43 @@ impl Walk<'_> {
     }
 }
 
+/// Whether a member of a system message says something to the model besides the message's text.
+fn says_more(sense: Sense, name: &str) -> bool {
+    match sense {
+        Sense::Label | Sense::Parts | Sense::LooseParts | Sense::Reference | Sense::Server | Sense::Steering => false,
+        Sense::Text => !matches!(name, "text" | "name"),
+        Sense::Free
+        | Sense::Blob
+        | Sense::Place
+        | Sense::Origin
+        | Sense::Audio
+        | Sense::Media
+        | Sense::Document
+        | Sense::Images
+        | Sense::Unknown => true,
+    }
+}
+
 /// Whether a string is base64, alone or as a `data:` URL, and long enough to be media.
 pub(crate) fn is_media(text: &str) -> bool {
-    let payload = text.split_once(";base64,").map_or(text, |(_, payload)| payload);
-    payload.len() >= SHORTEST_MEDIA && is_base64(payload.as_bytes())
+    let payload = if is_data_url(text) { payload_of(text) } else { Some(text) };
+    payload.is_some_and(|payload| payload.len() >= SHORTEST_MEDIA && is_base64(payload.as_bytes()))
+}
+
+/// Longest media type of a `data:` URL, parameters and all, and most digits in it: a number is no part of one.
+const LONGEST_MEDIA_TYPE: usize = 64;
+const MOST_DIGITS: usize = 8;
+
+/// What stands behind the first comma of a `data:` URL (RFC 2397) whose head is a plain media type and says base64. A
+/// head that could hold a message is none.
+fn payload_of(url: &str) -> Option<&str> {
+    let (head, payload) = url.get(5..)?.split_once(',')?;
+    let media_type = head.strip_suffix(";base64")?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'+' | b'-' | b'_' | b';' | b'=');
+    let is_plain = media_type.len() <= LONGEST_MEDIA_TYPE
+        && media_type.bytes().all(plain)
+        && media_type.bytes().filter(u8::is_ascii_digit).count() <= MOST_DIGITS;
+    is_plain.then_some(payload)
 }
 
 /// Why a setting of this name is refused in every dialect, whatever it says; `is_address` where it is a text that is no

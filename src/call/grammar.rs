@@ -77,6 +77,10 @@ impl Filling<'_> {
     pub(crate) fn take(&mut self, form: &'static Form, source: Source, value: Value<'_>) -> Result<(), Unreadable> {
         // What stands beside the text of instructions is none.
         let beside = if source == Source::System { Source::User } else { source };
+        let says_more = matches!(form, Form::Media | Form::Free | Form::Place) && source == Source::System;
+        if says_more || (matches!(form, Form::Extra) && holds_a_message(value)) {
+            self.texts.mix_system();
+        }
         match form {
             Form::Text if value.is_text() => self.texts.add(source, value),
             Form::Text => return Err(malformed("no text where it is due", value)),
@@ -264,6 +268,16 @@ fn malformed(what: &'static str, value: Value<'_>) -> Unreadable {
 fn fault(reason: Reason, what: &'static str, value: Value<'_>) -> Unreadable {
     Unreadable::at(reason, what, value.range().start)
 }
+
+/// Whether a structure that reaches the model has a text in it that could instruct: more than a word of a program's.
+fn holds_a_message(value: Value<'_>) -> bool {
+    value.text().is_some_and(|text| text.len() > LONGEST_OF_PROGRAMS || text.contains(char::is_whitespace))
+        || value.elements().any(holds_a_message)
+        || value.members().any(|(_, value)| holds_a_message(value))
+}
+
+/// Longest word of a program's, in bytes.
+const LONGEST_OF_PROGRAMS: usize = 32;
 
 #[cfg(test)]
 mod tests {

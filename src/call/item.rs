@@ -166,6 +166,10 @@ impl<'c> Item<'c> {
     /// piece.
     #[must_use]
     pub fn system_text(self) -> Option<Cow<'c, str>> {
+        // What is more than text can be no approved text.
+        if self.reading().texts.mixes_system() {
+            return Some(Cow::Borrowed(""));
+        }
         let mut pieces = self
             .texts_as_bytes()
             .filter(|(source, _)| *source == Source::System)

@@ -101,7 +101,11 @@ impl<'d> Found<'d> {
             Rule::TextsOrTokens => self.inputs = texts_or_tokens(&mut self.texts, key, value)?,
             Rule::Text if value.is_text() => self.texts.add(Source::User, value),
             Rule::Text => return Err(bad(key, "no text")),
-            Rule::Tokens => _ = tokens(&mut self.texts, key, value)?,
+            Rule::Tokens => {
+                // An earlier conversation that nobody can read.
+                self.texts.mix_system();
+                tokens(&mut self.texts, key, value)?;
+            }
             Rule::Contents => walk.contents(value)?,
             Rule::Documents => walk.documents(value)?,
             Rule::Media => walk.media(Source::User, value)?,

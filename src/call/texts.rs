@@ -15,6 +15,8 @@ pub(crate) struct Texts {
     pieces: Vec<Piece>,
     decoded: String,
     tokens: u64,
+    /// Whether something besides text stands among the system's instructions.
+    mixes_system: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -61,6 +63,16 @@ impl Texts {
         } else {
             self.push(source, false, range);
         }
+    }
+
+    /// Notes that the system says something besides its text, so that no template is all of what it says.
+    pub(crate) const fn mix_system(&mut self) {
+        self.mixes_system = true;
+    }
+
+    /// Whether the system says something besides its text.
+    pub(crate) const fn mixes_system(&self) -> bool {
+        self.mixes_system
     }
 
     /// Adds text that stands in the body as it is meant.

@@ -123,7 +123,11 @@ impl Reader<'_> {
             return Err(fault(Reason::MalformedRequest, "no object where one is due", value));
         }
         let fields = message.fields();
+        let before = source;
         let source = if message == Message::Content { role(value)? } else { message.speaker().unwrap_or(source) };
+        if before == Source::System && source != Source::System {
+            self.texts.mix_system();
+        }
         let mut seen = 0_u64;
         for (name, value) in value.members() {
             let key = name.text();
@@ -151,6 +155,10 @@ impl Reader<'_> {
     ) -> Result<(), Unreadable> {
         // Only text is what an instruction says; media, names and the like are beside it.
         let beside = if source == Source::System { Source::User } else { source };
+        let says_more = matches!(field, Field::Free | Field::Base64 | Field::Place | Field::Stored | Field::Settings);
+        if source == Source::System && says_more {
+            self.texts.mix_system();
+        }
         match field {
             Field::Model => self.model(value)?,
             Field::One(message) => self.object(message, source, value)?,
