@@ -24,7 +24,7 @@ pub fn routes(dialect: Dialect) -> Vec<&'static Route> {
 }
 
 /// Reads a request to `route` with a good key.
-pub fn read(route: &Route, content_type: &str, body: &[u8]) -> Option<Call> {
+pub fn read(route: &Route, content_type: &str, body: &[u8]) -> Option<Box<Call>> {
     let path = path(route);
     let mut headers = HeaderMap::new();
     headers.insert(header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {KEY}")).ok()?);
